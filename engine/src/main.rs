@@ -1,0 +1,2 @@
+//! The habitue command.
+fn main() {}

@@ -1,0 +1,13 @@
+//! Where customer events live, and how they stay correct.
+//!
+//! Parquet files of events, a dictionary of identifiers, links between them, segments of customers,
+//! and one numbered commit log that says which of all these objects make up a version.
+
+pub mod catalog;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod log;
+pub mod snapshot;
+
+pub use error::{Error, ErrorKind, Result};
