@@ -4,10 +4,14 @@
 //! and one numbered commit log that says which of all these objects make up a version.
 
 pub mod catalog;
+pub mod compaction;
+pub mod data_file;
 pub mod error;
 pub mod event;
 pub mod frame;
+pub mod ingest;
 pub mod log;
+pub mod partition;
 pub mod snapshot;
 
 pub use error::{Error, ErrorKind, Result};

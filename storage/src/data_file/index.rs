@@ -1,0 +1,313 @@
+//! The index of one data file: which rows belong to which identifiers, without decoding any.
+//!
+//! A data file is a sequence of *groups*: runs of rows of one identifier, or in a compacted file
+//! of one customer as it was then. The index names the first row of each group and the identifiers
+//! in it. For any set of customers, under any identity map, the exact row ranges follow from these
+//! arrays. Rows without an identifier are one last group without identifiers.
+//!
+//! The payload inside the frame is one zstd stream of LEB128 numbers:
+//!
+//! ```text
+//! rows · groups · identifiers
+//! then for each group: rows in it (≥ 1) · identifiers in it ·
+//!   the first identifier, as zigzag difference to the first one of the group before ·
+//!   each further identifier, as difference (≥ 1) to the one before
+//! ```
+
+use super::varint::{ReadNumber, put, put_signed};
+use crate::error::{Error, Result};
+use std::io::Read;
+use std::ops::Range;
+
+/// The parsed index of one data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileIndex {
+    rows: u32,
+    /// The first row of each group, ascending, beginning with 0.
+    first_row: Vec<u32>,
+    /// Where the identifiers of each group begin in `identifiers`.
+    group_start: Vec<u32>,
+    /// The identifiers of all groups; ascending within a group.
+    identifiers: Vec<u32>,
+}
+
+/// One group of a data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// Its rows.
+    pub rows: Range<u32>,
+    /// The identifiers in it, ascending; empty for the rows without an identifier.
+    pub identifiers: &'a [u32],
+}
+
+impl FileIndex {
+    /// How many rows the file has.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The groups in file order.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = Group<'_>> {
+        (0..self.first_row.len()).map(|group| self.group(group))
+    }
+
+    /// All identifiers in the file, group by group.
+    pub fn identifiers(&self) -> &[u32] {
+        &self.identifiers
+    }
+
+    /// The rows without an identifier; they are the last ones. Empty when there are none.
+    pub fn rows_without_identifier(&self) -> Range<u32> {
+        match self.first_row.len().checked_sub(1).map(|last| self.group(last)) {
+            Some(group) if group.identifiers.is_empty() => group.rows,
+            _ => self.rows..self.rows,
+        }
+    }
+
+    /// The exact rows of the groups that hold a wanted identifier, ascending, neighbours joined.
+    ///
+    /// Ask with *all* identifiers of a customer: a group counts when any of its identifiers is
+    /// wanted. Rows without an identifier are never among them.
+    ///
+    /// ```
+    /// use habitue_storage::data_file::FileIndexBuilder;
+    /// let mut builder = FileIndexBuilder::default();
+    /// for (identifier, rows) in [(Some(3), 10), (Some(7), 5), (Some(8), 1), (None, 4)] {
+    ///     for _ in 0..rows {
+    ///         builder.push(identifier, identifier)?;
+    ///     }
+    /// }
+    /// let index = builder.finish();
+    /// assert_eq!(index.row_ranges(|identifier| identifier >= 7), [10..16]);
+    /// # Ok::<(), habitue_storage::Error>(())
+    /// ```
+    pub fn row_ranges(&self, wanted: impl Fn(u32) -> bool) -> Vec<Range<u32>> {
+        let mut ranges: Vec<Range<u32>> = Vec::new();
+        for group in self.groups() {
+            if !group.identifiers.iter().any(|&identifier| wanted(identifier)) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some(last) if last.end == group.rows.start => last.end = group.rows.end,
+                _ => ranges.push(group.rows),
+            }
+        }
+        ranges
+    }
+
+    /// Whether each group is one customer and customers ascend strictly from group to group: then
+    /// the rows are sorted by `(customer, ts)` under this map. Rows without an identifier come last.
+    pub fn is_sorted_by(&self, customer_of: impl Fn(u32) -> u32) -> bool {
+        let mut before: Option<u32> = None;
+        for group in self.groups() {
+            let Some((&first, others)) = group.identifiers.split_first() else {
+                continue; // only the last group has none
+            };
+            let customer = customer_of(first);
+            if others.iter().any(|&identifier| customer_of(identifier) != customer) {
+                return false;
+            }
+            if before.is_some_and(|before| before >= customer) {
+                return false;
+            }
+            before = Some(customer);
+        }
+        true
+    }
+
+    /// How much memory it takes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of::<u32>()
+                * (self.first_row.len() + self.group_start.len() + self.identifiers.len())
+    }
+
+    /// The payload to be framed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when zstd fails to compress in memory.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut plain = Vec::with_capacity(self.identifiers.len() * 3 + 16);
+        put(&mut plain, u64::from(self.rows));
+        put(&mut plain, self.first_row.len() as u64);
+        put(&mut plain, self.identifiers.len() as u64);
+        let mut first_before = 0_u32;
+        for group in self.groups() {
+            put(&mut plain, u64::from(group.rows.end - group.rows.start));
+            put(&mut plain, group.identifiers.len() as u64);
+            let Some((&first, others)) = group.identifiers.split_first() else { continue };
+            put_signed(&mut plain, i64::from(first) - i64::from(first_before));
+            first_before = first;
+            let mut before = first;
+            for &identifier in others {
+                put(&mut plain, u64::from(identifier - before));
+                before = identifier;
+            }
+        }
+        zstd::bulk::compress(&plain, 1)
+            .map_err(|error| Error::Internal(format!("zstd cannot compress an index: {error}")))
+    }
+
+    /// Reads a payload back, for a file of this many rows.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for bytes that [`FileIndex::encode`] does not make; hostile bytes cannot
+    /// make it take more memory than a file of so many rows may need.
+    pub fn decode(path: &str, payload: &[u8], rows_expected: u64) -> Result<Self> {
+        let corrupt = |reason: &str| Error::corrupt(path, format!("file index: {reason}"));
+        let reader = zstd::Decoder::new(payload).map_err(|_| corrupt("not a zstd stream"))?;
+        let mut numbers = ReadNumber::new(reader);
+        let index = Self::read(&mut numbers, rows_expected).map_err(|reason| corrupt(&reason))?;
+        if !numbers.is_at_end() {
+            return Err(corrupt("bytes follow after the last group"));
+        }
+        Ok(index)
+    }
+
+    fn read<R: Read>(numbers: &mut ReadNumber<R>, rows_expected: u64) -> Result<Self, String> {
+        let rows = numbers.next_u32()?;
+        if u64::from(rows) != rows_expected {
+            return Err(format!("is of {rows} rows, wanted {rows_expected}"));
+        }
+        let groups = numbers.next_u32()?;
+        let identifiers = numbers.next_u32()?;
+        if groups > rows || identifiers > rows {
+            return Err(format!("{groups} groups, {identifiers} identifiers in {rows} rows"));
+        }
+        let mut index = Self {
+            rows,
+            first_row: Vec::new(),
+            group_start: Vec::new(),
+            identifiers: Vec::new(),
+        };
+        let mut row = 0_u32;
+        let mut first_before = 0_i64;
+        for group in 0..groups {
+            let rows_in_group = numbers.next_u32()?;
+            let count = numbers.next_u32()?;
+            if rows_in_group == 0 || count > rows_in_group {
+                return Err(format!("group of {rows_in_group} rows has {count} identifiers"));
+            }
+            if count == 0 && group + 1 != groups {
+                return Err("rows without an identifier are not the last".into());
+            }
+            index.first_row.push(row);
+            index.group_start.push(index.identifiers.len() as u32);
+            row = row
+                .checked_add(rows_in_group)
+                .filter(|&row| row <= rows)
+                .ok_or("groups have more rows than the file")?;
+            if count > 0 {
+                first_before += numbers.next_signed()?;
+                index.read_identifiers(numbers, first_before, count)?;
+            }
+        }
+        if row != rows || index.identifiers.len() != identifiers as usize {
+            return Err("groups do not add up to the file".into());
+        }
+        Ok(index)
+    }
+
+    fn read_identifiers<R: Read>(
+        &mut self,
+        numbers: &mut ReadNumber<R>,
+        first: i64,
+        count: u32,
+    ) -> Result<(), String> {
+        let mut identifier =
+            u32::try_from(first).map_err(|_| format!("identifier {first} is no number"))?;
+        self.identifiers.push(identifier);
+        for _ in 1..count {
+            let step = numbers.next_u32()?;
+            identifier = identifier
+                .checked_add(step)
+                .filter(|_| step > 0)
+                .ok_or("identifiers of a group do not ascend")?;
+            self.identifiers.push(identifier);
+        }
+        Ok(())
+    }
+
+    fn group(&self, group: usize) -> Group<'_> {
+        let rows_end = self.first_row.get(group + 1).copied().unwrap_or(self.rows);
+        let end = self.group_start.get(group + 1).copied();
+        let end = end.map_or(self.identifiers.len(), |end| end as usize);
+        Group {
+            rows: self.first_row[group]..rows_end,
+            identifiers: &self.identifiers[self.group_start[group] as usize..end],
+        }
+    }
+}
+
+/// Makes a [`FileIndex`] while rows are written.
+#[derive(Debug, Default)]
+pub struct FileIndexBuilder {
+    rows: u32,
+    first_row: Vec<u32>,
+    group_start: Vec<u32>,
+    identifiers: Vec<u32>,
+    /// The key of the group that is being made, once there is one.
+    key: Option<Option<u32>>,
+    /// From here on the identifiers of the open group may repeat or stand unsorted.
+    unsorted_from: usize,
+}
+
+impl FileIndexBuilder {
+    /// One more row: its identifier, and the key of its group (identifier or customer). A new key
+    /// begins a new group; rows without an identifier have no key.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] when a file would have more than 2³² - 1 rows.
+    pub fn push(&mut self, key: Option<u32>, identifier: Option<u32>) -> Result<()> {
+        if self.key != Some(key) {
+            self.close_group();
+            self.key = Some(key);
+            self.first_row.push(self.rows);
+            self.group_start.push(self.identifiers.len() as u32);
+        }
+        if let Some(identifier) = identifier
+            && (self.group_is_empty() || self.identifiers.last() != Some(&identifier))
+        {
+            self.identifiers.push(identifier);
+            if self.identifiers.len() - self.unsorted_from > REPEATS_MAX {
+                self.close_group();
+            }
+        }
+        self.rows = self
+            .rows
+            .checked_add(1)
+            .ok_or(Error::Exhausted { what: "rows of a data file", limit: u64::from(u32::MAX) })?;
+        Ok(())
+    }
+
+    /// The index of the rows so far.
+    pub fn finish(mut self) -> FileIndex {
+        self.close_group();
+        FileIndex {
+            rows: self.rows,
+            first_row: self.first_row,
+            group_start: self.group_start,
+            identifiers: self.identifiers,
+        }
+    }
+
+    fn group_is_empty(&self) -> bool {
+        self.group_start.last().is_none_or(|&start| start as usize == self.identifiers.len())
+    }
+
+    /// Brings the identifiers of the open group into order, each once.
+    fn close_group(&mut self) {
+        let start = self.group_start.last().map_or(0, |&start| start as usize);
+        let mut group = self.identifiers.split_off(start);
+        group.sort_unstable();
+        group.dedup();
+        self.identifiers.extend(group);
+        self.unsorted_from = self.identifiers.len();
+    }
+}
+
+/// After so many changes of identifier within one group, repeated ones are removed.
+const REPEATS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Taking events in: rows of any shape become sorted data files and one commit.
+
+mod options;
+
+pub use options::{DuplicateRow, IngestOptions, IngestProgress, IngestSummary, RejectedRow};
