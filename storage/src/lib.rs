@@ -6,9 +6,11 @@
 pub mod catalog;
 pub mod compaction;
 pub mod data_file;
+pub mod dictionary;
 pub mod error;
 pub mod event;
 pub mod frame;
+pub mod identity;
 pub mod ingest;
 pub mod log;
 pub mod partition;

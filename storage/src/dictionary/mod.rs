@@ -1,0 +1,6 @@
+//! The dictionary of identifiers: from a value to its 32-bit number.
+
+mod compact_table;
+mod normalise;
+
+pub use normalise::ValueRules;
