@@ -94,10 +94,7 @@ impl Default for Catalog {
 impl Catalog {
     /// The number of a namespace, its place in [`Catalog::namespaces`].
     pub fn namespace_number(&self, name: &str) -> Option<u16> {
-        let place = self
-            .namespaces
-            .iter()
-            .position(|namespace| namespace.name == name)?;
+        let place = self.namespaces.iter().position(|namespace| namespace.name == name)?;
         u16::try_from(place).ok()
     }
 }
@@ -125,18 +122,9 @@ impl Namespace {
             ..plain(name, 3)
         };
         vec![
-            Self {
-                unique: true,
-                ..plain("user_id", 1)
-            },
-            Self {
-                normalise: vec![Normalise::Trim, Normalise::Lowercase],
-                ..plain("email", 2)
-            },
-            Self {
-                normalise: vec![Normalise::Trim, Normalise::Phone],
-                ..plain("phone", 2)
-            },
+            Self { unique: true, ..plain("user_id", 1) },
+            Self { normalise: vec![Normalise::Trim, Normalise::Lowercase], ..plain("email", 2) },
+            Self { normalise: vec![Normalise::Trim, Normalise::Phone], ..plain("phone", 2) },
             device("anonymous_id"),
             device("device_id"),
         ]

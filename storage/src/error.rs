@@ -133,9 +133,7 @@ pub enum Error {
         reason: String,
     },
     /// More rows were rejected than the caller allows; nothing was committed.
-    #[error(
-        "too many rejected rows, nothing was committed. rejected={rejected}, limit={limit}, first_reason={first_reason}"
-    )]
+    #[error("too many rejected rows, nothing was committed. rejected={rejected}, limit={limit}, first_reason={first_reason}")]
     TooManyRejects {
         /// How many until the stop.
         rejected: u64,
@@ -217,17 +215,11 @@ impl Error {
 
     /// An [`Error::Invalid`], for brevity at the many places that refuse input.
     pub fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            what: what.into(),
-            reason: reason.into(),
-        }
+        Self::Invalid { what: what.into(), reason: reason.into() }
     }
 
     /// An [`Error::Corrupt`].
     pub fn corrupt(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Corrupt {
-            path: path.into(),
-            reason: reason.into(),
-        }
+        Self::Corrupt { path: path.into(), reason: reason.into() }
     }
 }

@@ -88,36 +88,22 @@ pub fn open(kind: FrameKind, path: &str, object: Bytes) -> Result<Bytes> {
         .ok_or_else(|| corrupt("no trailer: the object is cut off or is not of Habitué"))?;
     let text = std::str::from_utf8(&tail[mark + MARK.len()..])
         .map_err(|_| corrupt("trailer is not text"))?;
-    let text = text
-        .strip_suffix('\n')
-        .ok_or_else(|| corrupt("trailer is cut off"))?;
+    let text = text.strip_suffix('\n').ok_or_else(|| corrupt("trailer is cut off"))?;
     let fields: Vec<&str> = text.split(' ').collect();
     let [word, format, length, checksum] = fields[..] else {
         return Err(corrupt("trailer has not four fields"));
     };
     if word != kind.word() {
-        return Err(corrupt(&format!(
-            "kind is {word:?}, wanted {:?}",
-            kind.word()
-        )));
+        return Err(corrupt(&format!("kind is {word:?}, wanted {:?}", kind.word())));
     }
-    let format: u32 = format
-        .parse()
-        .map_err(|_| corrupt("format is not a number"))?;
+    let format: u32 = format.parse().map_err(|_| corrupt("format is not a number"))?;
     if format > kind.format() {
-        return Err(Error::NewerFormat {
-            path: path.into(),
-            format,
-            newest_known: kind.format(),
-        });
+        return Err(Error::NewerFormat { path: path.into(), format, newest_known: kind.format() });
     }
     let length = u64::from_str_radix(length, 16).map_err(|_| corrupt("length is not a number"))?;
     let payload = object.slice(..tail_start + mark);
     if length != payload.len() as u64 {
-        return Err(corrupt(&format!(
-            "payload has {} bytes, wanted {length}",
-            payload.len()
-        )));
+        return Err(corrupt(&format!("payload has {} bytes, wanted {length}", payload.len())));
     }
     let checksum =
         u32::from_str_radix(checksum, 16).map_err(|_| corrupt("checksum is not a number"))?;
@@ -144,18 +130,12 @@ mod tests {
         let sealed = seal(FrameKind::Catalog, b"{\"a\":1}");
         for cut in 0..sealed.len() {
             let object = Bytes::copy_from_slice(&sealed[..cut]);
-            assert!(
-                open(FrameKind::Catalog, "p", object).is_err(),
-                "cut at {cut}"
-            );
+            assert!(open(FrameKind::Catalog, "p", object).is_err(), "cut at {cut}");
         }
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                open(FrameKind::Catalog, "p", flipped.into()).is_err(),
-                "flip of bit {bit}"
-            );
+            assert!(open(FrameKind::Catalog, "p", flipped.into()).is_err(), "flip of bit {bit}");
         }
     }
 
@@ -168,10 +148,6 @@ mod tests {
     #[test]
     fn an_empty_payload_is_a_payload() {
         let sealed = seal(FrameKind::Bitmap, b"");
-        assert!(
-            open(FrameKind::Bitmap, "p", sealed.into())
-                .unwrap()
-                .is_empty()
-        );
+        assert!(open(FrameKind::Bitmap, "p", sealed.into()).unwrap().is_empty());
     }
 }

@@ -74,8 +74,7 @@ impl Snapshot {
     fn apply_action(&mut self, action: &Action, version: u64) {
         match action {
             Action::AddDataFile(file) => {
-                self.data_files
-                    .insert(file.object.path.clone(), file.clone());
+                self.data_files.insert(file.object.path.clone(), file.clone());
             }
             Action::RemoveDataFile { path } => {
                 self.data_files.remove(path);
@@ -85,38 +84,28 @@ impl Snapshot {
                 self.identity_version = version;
             }
             Action::ReplaceDictionaryRuns { removed, added } => {
-                self.dictionary_runs
-                    .retain(|_, run| !removed.contains(&run.object.path));
-                self.dictionary_runs
-                    .extend(added.iter().map(|run| (run.first_id, run.clone())));
+                self.dictionary_runs.retain(|_, run| !removed.contains(&run.object.path));
+                self.dictionary_runs.extend(added.iter().map(|run| (run.first_id, run.clone())));
             }
             Action::AddLinks(file) => {
-                self.link_files
-                    .insert(file.object.path.clone(), file.clone());
+                self.link_files.insert(file.object.path.clone(), file.clone());
                 self.identity_version = version;
             }
             Action::ReplaceLinks { removed, added } => {
                 self.link_files.retain(|path, _| !removed.contains(path));
-                self.link_files.extend(
-                    added
-                        .iter()
-                        .map(|file| (file.object.path.clone(), file.clone())),
-                );
+                self.link_files
+                    .extend(added.iter().map(|file| (file.object.path.clone(), file.clone())));
             }
             Action::SetIdentityMap(map) => {
                 self.identity_map = map.clone();
                 self.identity_version = version;
             }
             Action::AddRejected(file) => {
-                self.rejected_files
-                    .insert(file.object.path.clone(), file.clone());
+                self.rejected_files.insert(file.object.path.clone(), file.clone());
             }
             Action::SetCatalog(object) => self.catalog = Some(object.clone()),
             Action::AddSegmentVersion(segment) => {
-                self.segment_versions
-                    .entry(segment.segment_id)
-                    .or_default()
-                    .push(segment.clone());
+                self.segment_versions.entry(segment.segment_id).or_default().push(segment.clone());
             }
             Action::DropSegment { segment_id } => {
                 self.segment_versions.remove(segment_id);
