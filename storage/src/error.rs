@@ -102,9 +102,17 @@ pub enum Error {
         version: u64,
         /// The attempt's UUID.
         attempt: String,
-        /// Why reading back failed.
+        /// What the store said last.
         #[source]
-        source: Arc<object_store::Error>,
+        source: Box<Error>,
+    },
+    /// A commit was drafted so long ago that garbage collection may have deleted its new objects.
+    #[error("commit was drafted too long ago, its new objects may be gone. based_on={based_on}, path={path}")]
+    Stalled {
+        /// The version that the commit was drafted on.
+        based_on: u64,
+        /// The object that is too old.
+        path: String,
     },
     /// A version that is not there, or not any more.
     #[error("version is not available. version={version}, oldest={oldest}, newest={newest}")]
@@ -192,7 +200,7 @@ impl Error {
     /// ```
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Conflict { .. } | Self::Stalled { .. } => ErrorKind::Conflict,
             Self::ObjectStore { .. } | Self::UnknownOutcome { .. } | Self::Scratch { .. } => {
                 ErrorKind::Unavailable
             }

@@ -3,6 +3,8 @@
 //! Parquet files of events, a dictionary of identifiers, links between them, segments of customers,
 //! and one numbered commit log that says which of all these objects make up a version.
 
+pub mod bucket;
+mod cache;
 pub mod catalog;
 pub mod compaction;
 pub mod data_file;
@@ -12,8 +14,10 @@ pub mod event;
 pub mod frame;
 pub mod identity;
 pub mod ingest;
+pub mod layout;
 pub mod log;
 pub mod partition;
 pub mod snapshot;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};

@@ -71,10 +71,37 @@ impl Snapshot {
         }
     }
 
-    fn apply_action(&mut self, action: &Action, version: u64) {
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        const BYTES_PER_OBJECT: usize = 400;
+        self.objects().count() * BYTES_PER_OBJECT
+    }
+
+    /// All objects that it names: whoever reads this version may read these.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        let files = self.data_files.values().flat_map(DataFile::objects);
+        let runs = self.dictionary_runs.values().map(|run| &run.object);
+        let links = self.link_files.values().map(|file| &file.object);
+        let rejected = self.rejected_files.values().map(|file| &file.object);
+        let segments = self
+            .segment_versions
+            .values()
+            .flatten()
+            .flat_map(SegmentVersion::objects);
+        files
+            .chain(runs)
+            .chain(links)
+            .chain(rejected)
+            .chain(segments)
+            .chain(self.identity_map.objects())
+            .chain(&self.catalog)
+    }
+
+    pub(crate) fn apply_action(&mut self, action: &Action, version: u64) {
         match action {
             Action::AddDataFile(file) => {
-                self.data_files.insert(file.object.path.clone(), file.clone());
+                self.data_files
+                    .insert(file.object.path.clone(), file.clone());
             }
             Action::RemoveDataFile { path } => {
                 self.data_files.remove(path);
@@ -84,33 +111,45 @@ impl Snapshot {
                 self.identity_version = version;
             }
             Action::ReplaceDictionaryRuns { removed, added } => {
-                self.dictionary_runs.retain(|_, run| !removed.contains(&run.object.path));
-                self.dictionary_runs.extend(added.iter().map(|run| (run.first_id, run.clone())));
+                self.dictionary_runs
+                    .retain(|_, run| !removed.contains(&run.object.path));
+                self.dictionary_runs
+                    .extend(added.iter().map(|run| (run.first_id, run.clone())));
             }
             Action::AddLinks(file) => {
-                self.link_files.insert(file.object.path.clone(), file.clone());
+                self.link_files
+                    .insert(file.object.path.clone(), file.clone());
                 self.identity_version = version;
             }
             Action::ReplaceLinks { removed, added } => {
                 self.link_files.retain(|path, _| !removed.contains(path));
-                self.link_files
-                    .extend(added.iter().map(|file| (file.object.path.clone(), file.clone())));
+                self.link_files.extend(
+                    added
+                        .iter()
+                        .map(|file| (file.object.path.clone(), file.clone())),
+                );
             }
             Action::SetIdentityMap(map) => {
                 self.identity_map = map.clone();
                 self.identity_version = version;
             }
             Action::AddRejected(file) => {
-                self.rejected_files.insert(file.object.path.clone(), file.clone());
+                self.rejected_files
+                    .insert(file.object.path.clone(), file.clone());
             }
             Action::SetCatalog(object) => self.catalog = Some(object.clone()),
             Action::AddSegmentVersion(segment) => {
-                self.segment_versions.entry(segment.segment_id).or_default().push(segment.clone());
+                self.segment_versions
+                    .entry(segment.segment_id)
+                    .or_default()
+                    .push(segment.clone());
             }
             Action::DropSegment { segment_id } => {
                 self.segment_versions.remove(segment_id);
             }
-            Action::ExpireVersions { oldest_readable } => {
+            Action::ExpireVersions {
+                oldest_readable, ..
+            } => {
                 self.oldest_readable = self.oldest_readable.max(*oldest_readable);
             }
         }

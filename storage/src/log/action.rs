@@ -68,10 +68,14 @@ pub struct DataFile {
     /// How its rows are sorted.
     pub sorted_by: SortedBy,
     /// The version of the commit that ingested its oldest rows: ties in time keep this order.
+    /// A draft says [`THIS_COMMIT`] for rows that it brings in itself.
     pub ingested_from: u64,
-    /// The version of the commit that ingested its newest rows.
+    /// The version of the commit that ingested its newest rows, or [`THIS_COMMIT`] in a draft.
     pub ingested_to: u64,
 }
+
+/// In a draft: the version that the commit will get, which nobody knows before it is made.
+pub const THIS_COMMIT: u64 = 0;
 
 /// More distinct event names than this in one file are not listed in the log.
 pub const EVENT_NAMES_MAX: usize = 256;
@@ -189,7 +193,54 @@ pub enum Action {
     ExpireVersions {
         /// The oldest version that stays readable.
         oldest_readable: u64,
+        /// Objects that no readable version names and that are older than this may be deleted from
+        /// here on, µs since the epoch by the store's clock. A commit that was drafted below this
+        /// one and stands above it must not name such an object for the first time.
+        objects_before_us: i64,
     },
+}
+
+impl Action {
+    /// The objects that it brings in.
+    pub fn objects(&self) -> Vec<&ObjectRef> {
+        match self {
+            Self::AddDataFile(file) => file.objects().to_vec(),
+            Self::AddDictionaryRun(run) => vec![&run.object],
+            Self::ReplaceDictionaryRuns { added, .. } => {
+                added.iter().map(|run| &run.object).collect()
+            }
+            Self::AddLinks(file) => vec![&file.object],
+            Self::ReplaceLinks { added, .. } => added.iter().map(|file| &file.object).collect(),
+            Self::SetIdentityMap(map) => map.objects().collect(),
+            Self::AddRejected(file) => vec![&file.object],
+            Self::SetCatalog(object) => vec![object],
+            Self::AddSegmentVersion(segment) => segment.objects().to_vec(),
+            Self::RemoveDataFile { .. }
+            | Self::DropSegment { .. }
+            | Self::ExpireVersions { .. } => Vec::new(),
+        }
+    }
+}
+
+impl DataFile {
+    /// The Parquet file and its index.
+    pub fn objects(&self) -> [&ObjectRef; 2] {
+        [&self.object, &self.index]
+    }
+}
+
+impl IdentityMapRef {
+    /// The base and the deltas, in the order in which they are applied.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.base.iter().chain(&self.deltas)
+    }
+}
+
+impl SegmentVersion {
+    /// Its three bitmaps.
+    pub fn objects(&self) -> [&ObjectRef; 3] {
+        [&self.members, &self.entered, &self.left]
+    }
 }
 
 /// What kind of work a commit was, for people who read `system.commits`.

@@ -1,0 +1,29 @@
+//! Time and randomness, handed in so that a test can repeat a run exactly.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Where a [`Bucket`](crate::bucket::Bucket) takes the time of this machine and fresh UUIDs from.
+///
+/// The time of this machine stamps commits and nothing else. The age of objects is measured by the
+/// store's own clock, see [`Bucket::now`](crate::bucket::Bucket::now).
+pub trait Environment: Send + Sync + std::fmt::Debug {
+    /// The time of this machine.
+    fn now(&self) -> DateTime<Utc>;
+    /// A UUID that nobody else has: names of objects and of commit attempts.
+    fn new_uuid(&self) -> Uuid;
+}
+
+/// The clock and the random numbers of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEnvironment;
+
+impl Environment for SystemEnvironment {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn new_uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
