@@ -1,0 +1,178 @@
+//! Reading columns of a data file through the bucket.
+
+use super::encode::parquet_error;
+use crate::bucket::Bucket;
+use crate::error::{Error, Result};
+use crate::log::action::{DataFile, ObjectRef};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Read with the footer, so that the metadata of most files needs one request.
+const FOOTER_BYTES_GUESS: usize = 64 * 1024;
+/// A file is read in pieces of this size when its checksum is compared.
+const CHECK_BYTES: u64 = 8 << 20;
+
+/// Gives Parquet's reader the ranges of one object that it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct BucketReader {
+    bucket: Bucket,
+    object: ObjectRef,
+}
+
+impl BucketReader {
+    pub(crate) fn new(bucket: &Bucket, object: &ObjectRef) -> Self {
+        Self { bucket: bucket.clone(), object: object.clone() }
+    }
+}
+
+impl AsyncFileReader for BucketReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move {
+            let mut parts = self.get_byte_ranges(vec![range]).await?;
+            parts.pop().ok_or_else(|| ParquetError::EOF("no bytes came".into()))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move {
+            let parts = self.bucket.read_ranges(&self.object.path, &ranges).await;
+            let parts = parts.map_err(|error| ParquetError::External(Box::new(error)))?;
+            let is_whole = |(part, range): (&Bytes, &Range<u64>)| {
+                part.len() as u64 == range.end.saturating_sub(range.start)
+            };
+            if parts.len() != ranges.len() || !parts.iter().zip(&ranges).all(is_whole) {
+                return Err(ParquetError::EOF("the store gave fewer bytes than asked".into()));
+            }
+            Ok(parts)
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let bytes = self.object.bytes;
+            let reader = ParquetMetaDataReader::new()
+                .with_arrow_reader_options(options)
+                .with_prefetch_hint(Some(FOOTER_BYTES_GUESS));
+            Ok(Arc::new(reader.load_and_finish(self, bytes).await?))
+        }
+        .boxed()
+    }
+}
+
+/// Opens the Parquet file of any object.
+pub(crate) async fn open(
+    bucket: &Bucket,
+    object: &ObjectRef,
+) -> Result<ParquetRecordBatchStreamBuilder<BucketReader>> {
+    ParquetRecordBatchStreamBuilder::new(BucketReader::new(bucket, object))
+        .await
+        .map_err(|error| read_error(&object.path, error))
+}
+
+/// Reads the columns of this schema, in batches of at most so many rows, in file order. Columns
+/// that the file is too old to have are NULL.
+///
+/// # Errors
+/// The stream ends with [`Error::Parquet`] or the bucket's error when the file is damaged.
+pub async fn read_columns(
+    bucket: &Bucket,
+    file: &DataFile,
+    schema: SchemaRef,
+    batch_rows: usize,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let builder = open(bucket, &file.object).await?;
+    let wanted = schema.fields().iter().map(|field| field.name().as_str());
+    let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
+    let path = file.object.path.clone();
+    let stream = builder
+        .with_projection(mask)
+        .with_batch_size(batch_rows)
+        .build()
+        .map_err(|error| parquet_error(&path, error))?;
+    Ok(stream
+        .map(move |batch| {
+            let batch = batch.map_err(|error| read_error(&path, error))?;
+            with_schema(&batch, &schema, &path)
+        })
+        .boxed())
+}
+
+/// The columns of this schema in its order; those that are missing are NULL.
+pub(crate) fn with_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    path: &str,
+) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let columns: Vec<ArrayRef> = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), rows),
+        })
+        .collect();
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|error| Error::corrupt(path, format!("columns are not as wanted: {error}")))
+}
+
+/// The fields of these names.
+pub(crate) fn projected(schema: &SchemaRef, names: &[&str]) -> SchemaRef {
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .filter(|field| names.contains(&field.name().as_str()))
+        .cloned()
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Compares length and checksum of an object with its reference, in bounded memory. Whoever
+/// rewrites a file does this first: else damage would be given a new, valid checksum.
+pub(crate) async fn check(bucket: &Bucket, object: &ObjectRef) -> Result<()> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut start = 0;
+    while start < object.bytes {
+        let end = object.bytes.min(start + CHECK_BYTES);
+        for part in bucket.read_ranges(&object.path, &[start..end]).await? {
+            hasher.update(&part);
+        }
+        start = end;
+    }
+    let crc32 = hasher.finalize();
+    if crc32 != object.crc32 {
+        let reason = format!("checksum is {crc32:08x}, wanted {:08x}", object.crc32);
+        return Err(Error::corrupt(&object.path, reason));
+    }
+    Ok(())
+}
+
+/// Brings out the bucket's own error when Parquet's reader only passes it on.
+pub(crate) fn read_error(path: &str, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(inner) => parquet_error(path, ParquetError::External(inner)),
+        },
+        error => parquet_error(path, error),
+    }
+}
