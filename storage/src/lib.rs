@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod layout;
 pub mod log;
 pub mod partition;
+pub mod rejected;
 pub mod segment;
 pub mod snapshot;
 pub mod store;

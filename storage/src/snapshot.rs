@@ -100,8 +100,11 @@ impl Snapshot {
     pub(crate) fn apply_action(&mut self, action: &Action, version: u64) {
         match action {
             Action::AddDataFile(file) => {
-                self.data_files
-                    .insert(file.object.path.clone(), file.clone());
+                let mut file = file.clone();
+                if file.ingested_to == 0 {
+                    (file.ingested_from, file.ingested_to) = (version, version);
+                }
+                self.data_files.insert(file.object.path.clone(), file);
             }
             Action::RemoveDataFile { path } => {
                 self.data_files.remove(path);
