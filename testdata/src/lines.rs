@@ -32,6 +32,7 @@ pub fn line(event: &ShopEvent) -> String {
 /// A line of this event that cannot be understood, for this reason.
 pub(crate) fn broken(event: &ShopEvent, reason: BadReason) -> String {
     let amount = event.amount_cents.map(money);
+    let amount = amount.as_deref();
     let ts = rfc3339(event.ts_us);
     match reason {
         BadReason::NoTimestamp => render(event, None, amount),
@@ -44,7 +45,7 @@ pub(crate) fn broken(event: &ShopEvent, reason: BadReason) -> String {
             // The fields up to here are ASCII, so a cut never splits a letter.
             whole[..60.min(whole.len())].to_owned()
         }
-        BadReason::WrongType => render(event, Some(&ts), Some("\"a lot\"".into())),
+        BadReason::WrongType => render(event, Some(&ts), Some("\"a lot\"")),
     }
 }
 
@@ -54,7 +55,7 @@ fn money(cents: i64) -> String {
     format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
-fn render(event: &ShopEvent, ts: Option<&str>, amount: Option<String>) -> String {
+fn render(event: &ShopEvent, ts: Option<&str>, amount: Option<&str>) -> String {
     let mut text = String::with_capacity(320);
     text.push('{');
     put_text(&mut text, "event_id", Some(&event.event_id));
@@ -66,7 +67,7 @@ fn render(event: &ShopEvent, ts: Option<&str>, amount: Option<String>) -> String
     for (namespace, value) in event.identifiers() {
         put_text(&mut text, namespace, Some(value));
     }
-    put_raw(&mut text, "amount", amount.as_deref());
+    put_raw(&mut text, "amount", amount);
     put_text(&mut text, "currency", event.currency);
     put_text(&mut text, "order_id", event.order_id.as_deref());
     put_text(&mut text, "product_id", event.product_id);

@@ -161,6 +161,6 @@ impl Person {
 
     /// Whether they use the app.
     pub fn has_app(&self) -> bool {
-        self.number % 3 == 0
+        self.number.is_multiple_of(3)
     }
 }

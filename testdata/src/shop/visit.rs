@@ -33,7 +33,7 @@ impl Shop {
         }
         if buys || self.dice.chance(300) {
             self.step(&mut visit, "checkout", |event| {
-                event.quantity = Some(cart.len() as u32)
+                event.quantity = Some(cart.len() as u32);
             });
         }
         if buys {
