@@ -12,6 +12,7 @@ pub mod dictionary;
 pub mod error;
 pub mod event;
 pub mod frame;
+pub mod garbage;
 pub mod identity;
 pub mod ingest;
 pub mod layout;
@@ -21,5 +22,6 @@ pub mod rejected;
 pub mod segment;
 pub mod snapshot;
 pub mod store;
+pub mod verify;
 
 pub use error::{Error, ErrorKind, Result};

@@ -71,6 +71,24 @@ impl Snapshot {
         }
     }
 
+    /// The actions that would make it out of nothing.
+    pub(crate) fn as_actions(&self) -> Vec<Action> {
+        let files = self.data_files.values().cloned().map(Action::AddDataFile);
+        let runs = self.dictionary_runs.values().cloned().map(Action::AddDictionaryRun);
+        let links = self.link_files.values().cloned().map(Action::AddLinks);
+        let rejected = self.rejected_files.values().cloned().map(Action::AddRejected);
+        let segments = self.segment_versions.values().flatten().cloned();
+        let map = Action::SetIdentityMap(self.identity_map.clone());
+        files
+            .chain(runs)
+            .chain(links)
+            .chain(rejected)
+            .chain(segments.map(Action::AddSegmentVersion))
+            .chain([map])
+            .chain(self.catalog.clone().map(Action::SetCatalog))
+            .collect()
+    }
+
     /// About how much memory it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
         const BYTES_PER_OBJECT: usize = 400;

@@ -196,11 +196,7 @@ impl Bucket {
             .get(path, Some(object.bytes))
             .await?
             .ok_or_else(|| Error::Missing { path: path.clone() })?;
-        let crc32 = crc32fast::hash(&bytes);
-        if crc32 != object.crc32 {
-            let reason = format!("checksum is {crc32:08x}, wanted {:08x}", object.crc32);
-            return Err(Error::corrupt(path, reason));
-        }
+        ensure_is(object, bytes.len() as u64, crc32fast::hash(&bytes))?;
         Ok(bytes)
     }
 
@@ -210,6 +206,32 @@ impl Bucket {
     /// Like [`Bucket::read`], and when the frame is damaged or of another kind.
     pub async fn read_framed(&self, kind: FrameKind, object: &ObjectRef) -> Result<Bytes> {
         frame::open(kind, &object.path, self.read(object).await?)
+    }
+
+    /// Reads a whole object piece by piece and checks its length and checksum, in the memory of
+    /// one piece.
+    ///
+    /// # Errors
+    /// Like [`Bucket::read`].
+    pub async fn check(&self, object: &ObjectRef) -> Result<()> {
+        let path = &object.path;
+        let location = location_of(path);
+        let found = in_time(self.inner.store.get_opts(&location, GetOptions::default())).await;
+        let mut pieces = match found {
+            Ok(found) => found.into_stream(),
+            Err(StoreError::NotFound { .. }) => return Err(Error::Missing { path: path.clone() }),
+            Err(error) => return Err(store_error("read", path, error)),
+        };
+        let (mut bytes, mut checksum) = (0, crc32fast::Hasher::new());
+        loop {
+            let piece = in_time(async { pieces.next().await.transpose() }).await;
+            let Some(piece) = piece.map_err(|error| store_error("read", path, error))? else {
+                break;
+            };
+            bytes += piece.len() as u64;
+            checksum.update(&piece);
+        }
+        ensure_is(object, bytes, checksum.finalize())
     }
 
     /// Reads some ranges of an object. No checksum can be checked: Parquet pages have their own.
@@ -332,6 +354,17 @@ fn reference_to(path: &str, bytes: &[u8]) -> ObjectRef {
         bytes: bytes.len() as u64,
         crc32: crc32fast::hash(bytes),
     }
+}
+
+fn ensure_is(object: &ObjectRef, bytes: u64, crc32: u32) -> Result<()> {
+    let reason = if bytes != object.bytes {
+        format!("object has {bytes} bytes, wanted {}", object.bytes)
+    } else if crc32 != object.crc32 {
+        format!("checksum is {crc32:08x}, wanted {:08x}", object.crc32)
+    } else {
+        return Ok(());
+    };
+    Err(Error::corrupt(&object.path, reason))
 }
 
 fn listed(meta: object_store::ObjectMeta) -> ListedObject {
