@@ -18,8 +18,10 @@
 //! and the adapter for DataFusion.
 
 mod arguments;
+pub mod calendar;
 pub mod conditional_true_event;
 mod conditions;
+pub mod funnel_steps;
 mod grouped_events;
 pub mod retention;
 pub mod sessionize;
@@ -40,6 +42,9 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
             window_funnel::WindowFunnelFunction::default(),
         )),
         Arc::new(AggregateUDF::from(retention::RetentionFunction::default())),
+        Arc::new(AggregateUDF::from(
+            funnel_steps::FunnelStepsFunction::default(),
+        )),
     ]
 }
 
@@ -55,7 +60,11 @@ pub fn window_functions() -> Vec<Arc<WindowUDF>> {
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![]
+    vec![
+        calendar::calendar_period_udf(),
+        calendar::calendar_start_udf(),
+        calendar::calendar_date_udf(),
+    ]
 }
 
 /// Makes all functions of this crate known to a registry, such as a session's state.
