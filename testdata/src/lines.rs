@@ -22,11 +22,8 @@ pub fn lines(options: ShopOptions) -> impl Iterator<Item = String> {
 
 /// One event as a line, without its end. Fields that it does not have are left out.
 pub fn line(event: &ShopEvent) -> String {
-    render(
-        event,
-        Some(&rfc3339(event.ts_us)),
-        event.amount_cents.map(money),
-    )
+    let amount = event.amount_cents.map(money);
+    render(event, Some(&rfc3339(event.ts_us)), amount.as_deref())
 }
 
 /// A line of this event that cannot be understood, for this reason.
