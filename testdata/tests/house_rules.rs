@@ -60,9 +60,17 @@ fn root() -> PathBuf {
         .to_path_buf()
 }
 
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
 fn metadata() -> Value {
+    // Only this machine's packages: those of other systems need not have been fetched.
+    let host = format!("--filter-platform={}", host());
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", &host])
         .current_dir(root())
         .output()
         .unwrap();
