@@ -17,6 +17,8 @@ pub mod identity;
 pub mod ingest;
 pub mod layout;
 pub mod log;
+mod merge_plan;
+mod parquet_object;
 pub mod partition;
 pub mod rejected;
 pub mod segment;

@@ -5,6 +5,7 @@ use crate::cache::ObjectCache;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::frame::FrameKind;
+use crate::identity::IdentityCache;
 use crate::layout;
 use crate::log::action::{Action, LogEntry, Operation};
 use crate::log::checkpoint::{self, COMMITS_PER_CHECKPOINT};
@@ -44,6 +45,7 @@ struct Inner {
     /// What is known of `system.commits`, from version 1 on.
     commits: Mutex<Vec<CommitSummary>>,
     cache: ObjectCache,
+    identities: IdentityCache,
 }
 
 impl Store {
@@ -99,6 +101,7 @@ impl Store {
                 head: Mutex::new(head),
                 commits,
                 cache,
+                identities: IdentityCache::default(),
             }),
         }
     }
@@ -301,6 +304,11 @@ impl Store {
         self.inner.cache.get_or_load(name, load).await
     }
 
+    /// What this process keeps of identities.
+    pub(crate) fn identities(&self) -> &IdentityCache {
+        &self.inner.identities
+    }
+
     fn known_head(&self) -> Arc<Snapshot> {
         Arc::clone(
             &self
@@ -332,7 +340,7 @@ impl Store {
     }
 }
 
-async fn write_catalog(
+pub(crate) async fn write_catalog(
     bucket: &Bucket,
     catalog: &Catalog,
 ) -> Result<crate::log::action::ObjectRef> {

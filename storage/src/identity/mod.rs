@@ -1,8 +1,17 @@
 //! Who is who: links between identifiers, the rules for them, and the map to customers.
 
+mod cache;
 pub mod components;
+mod link_file;
+mod link_table;
 mod map;
+mod map_file;
+mod raw_components;
+mod reading;
+pub mod rules;
 mod stitcher;
 
+pub(crate) use cache::IdentityCache;
 pub use map::IdentityMap;
+pub use reading::{identifiers_schema, links_with_status_schema};
 pub use stitcher::{IdentityChanges, Remap, Stitcher};
