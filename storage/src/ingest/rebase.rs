@@ -1,0 +1,129 @@
+//! The commit of an ingest, and what happens when another writer was faster.
+//!
+//! On a conflict the newest snapshot is loaded and the event ids of this ingest are looked up in
+//! the files that it did not know. If none of them is there and no number of an identifier changed,
+//! the files stay as they are. Else each file is read back, rows that the others brought leave it,
+//! the rest is stitched again and written again. The old files stay for garbage collection: after
+//! a commit attempt nothing is deleted.
+
+use super::session::{Ingest, unseen, with_identifiers};
+use super::write::ChunkToWrite;
+use super::{IngestSummary, seen};
+use crate::data_file::read;
+use crate::error::{Error, Result};
+use crate::event;
+use crate::identity::{IdentityChanges, Stitcher};
+use crate::log::action::{Action, DataFile, Operation};
+use crate::log::commit::{CommitOutcome, DraftCommit};
+use crate::snapshot::Snapshot;
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+use std::sync::Arc;
+
+/// So often an ingest is tried again when others commit in between.
+const TRIES: u32 = 1_000;
+
+impl Ingest {
+    /// Commits the files, however often others are faster.
+    pub(super) async fn commit_files(mut self) -> Result<IngestSummary> {
+        for _ in 0..TRIES {
+            let (actions, changes) = self.draft().await?;
+            if actions.is_empty() {
+                return Ok(self.summary(None, &changes));
+            }
+            let draft = DraftCommit {
+                based_on: Arc::clone(&self.base),
+                operation: Operation::Ingest,
+                events_added: self.files.iter().map(|file| file.rows).sum(),
+                actions,
+            };
+            match self.store.commit(draft).await? {
+                CommitOutcome::Committed(snapshot) => {
+                    return Ok(self.summary(Some(snapshot.version), &changes));
+                }
+                CommitOutcome::Conflict { snapshot, .. } => self.rebase(snapshot).await?,
+            }
+        }
+        let version = self.base.version;
+        Err(Error::Conflict { based_on: version, version })
+    }
+
+    async fn draft(&mut self) -> Result<(Vec<Action>, IdentityChanges)> {
+        let mut actions = Vec::new();
+        let mut changes = IdentityChanges::default();
+        if !self.files.is_empty() {
+            changes = self.stitcher.resolve()?;
+            actions = self.stitcher.write(&self.store, &changes).await?;
+            actions.extend(self.files.iter().cloned().map(Action::AddDataFile));
+        }
+        let rejected = self.rejects.write_new(&self.store, &self.base).await?;
+        actions.extend(rejected.into_iter().map(Action::AddRejected));
+        Ok((actions, changes))
+    }
+
+    fn summary(&self, version: Option<u64>, changes: &IdentityChanges) -> IngestSummary {
+        IngestSummary {
+            version,
+            events_accepted: self.files.iter().map(|file| file.rows).sum(),
+            duplicates: self.progress.duplicates,
+            rejected: self.progress.rejected,
+            identifiers_new: u64::from(changes.identifiers_new),
+            customers_new: changes.customers_new,
+            data_files: self.files.len() as u64,
+            bytes_written: self.files.iter().map(|file| file.object.bytes).sum(),
+        }
+    }
+
+    /// Puts this ingest on top of a newer snapshot.
+    async fn rebase(&mut self, newest: Arc<Snapshot>) -> Result<()> {
+        let unknown: Vec<DataFile> = newest
+            .data_files
+            .iter()
+            .filter(|(path, _)| !self.base.data_files.contains_key(*path))
+            .map(|(_, file)| file.clone())
+            .collect();
+        self.base = newest;
+        self.catalog = self.store.catalog(&self.base).await?;
+        let mut stitcher = Stitcher::load(&self.store, &self.base).await?;
+        let schema = self.file_schema();
+        let mut files = Vec::new();
+        for file in std::mem::take(&mut self.files) {
+            let batches = self.read_back(&file).await?;
+            let rows = seen::IdRows::of(&batches)?;
+            let mut is_seen = vec![false; rows.len()];
+            seen::mark_in_files(&self.store, unknown.iter(), &rows, &mut is_seen).await?;
+            let (batches, dropped) = unseen(&batches, &is_seen)?;
+            self.progress.duplicates += dropped;
+            self.progress.events_accepted -= dropped;
+            let batches = batches
+                .iter()
+                .filter(|batch| batch.num_rows() > 0)
+                .map(|batch| with_identifiers(&mut stitcher, &self.catalog, &schema, batch))
+                .collect::<Result<Vec<_>>>()?;
+            if batches.is_empty() {
+                continue;
+            }
+            let bucket = self.store.bucket();
+            let chunk = ChunkToWrite::new(bucket, batches, file.partition_unit)?;
+            files.extend(chunk.write(bucket.clone()).await?);
+        }
+        self.files = files;
+        self.stitcher = stitcher;
+        Ok(())
+    }
+
+    /// The rows of a file of this ingest, without their identifiers.
+    async fn read_back(&self, file: &DataFile) -> Result<Vec<RecordBatch>> {
+        const ROWS: usize = 64 * 1024;
+        let schema = self.file_schema();
+        let others: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .filter(|name| *name != event::IDENTIFIER_ID)
+            .collect();
+        let schema = read::projected(&schema, &others);
+        read::check(self.store.bucket(), &file.object).await?;
+        read::read_columns(self.store.bucket(), file, schema, ROWS).await?.try_collect().await
+    }
+}
