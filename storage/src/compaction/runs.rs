@@ -1,0 +1,144 @@
+//! Sorted runs: data files that are sorted already, and rows that were sorted and spilled.
+
+use super::keys::{RowKey, keys_of};
+use super::memory::{Held, Memory};
+use crate::error::{Error, Result};
+use crate::identity::IdentityMap;
+use crate::log::action::PartitionUnit;
+use arrow::array::RecordBatch;
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::CompressionType;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Rows in their order, batch by batch.
+pub(super) enum Run {
+    /// Rows of a data file.
+    Stored(BoxStream<'static, Result<RecordBatch>>, Held),
+    /// Rows of a temporary file; the file goes when this is dropped.
+    Spilled(Box<StreamReader<BufReader<File>>>),
+}
+
+impl Run {
+    /// The next batch that has rows.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let batch = match self {
+                Self::Stored(stream, _) => stream.next().await.transpose()?,
+                Self::Spilled(reader) => reader.next().transpose().map_err(ipc_error)?,
+            };
+            match batch {
+                Some(batch) if batch.num_rows() == 0 => {}
+                batch => return Ok(batch),
+            }
+        }
+    }
+}
+
+/// Writes a run to a temporary file without a name.
+pub(super) struct Spill {
+    writer: StreamWriter<BufWriter<File>>,
+}
+
+impl Spill {
+    pub(super) fn new(schema: &SchemaRef, folder: Option<&Path>) -> Result<Self> {
+        let file = match folder {
+            Some(folder) => tempfile::tempfile_in(folder),
+            None => tempfile::tempfile(),
+        };
+        let file = BufWriter::new(file.map_err(scratch)?);
+        let options = IpcWriteOptions::default()
+            .try_with_compression(Some(CompressionType::LZ4_FRAME))
+            .map_err(ipc_error)?;
+        let writer =
+            StreamWriter::try_new_with_options(file, schema, options).map_err(ipc_error)?;
+        Ok(Self { writer })
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(ipc_error)
+    }
+
+    pub(super) fn finish(mut self) -> Result<Run> {
+        self.writer.finish().map_err(ipc_error)?;
+        let file = self.writer.into_inner().map_err(ipc_error)?;
+        let mut file = file.into_inner().map_err(|error| scratch(error.into_error()))?;
+        file.seek(SeekFrom::Start(0)).map_err(scratch)?;
+        let reader = StreamReader::try_new(BufReader::new(file), None).map_err(ipc_error)?;
+        Ok(Run::Spilled(Box::new(reader)))
+    }
+}
+
+/// Sorts rows that do not come in order into runs that each fit in memory.
+pub(super) struct Sorter<'a> {
+    pub(super) map: &'a IdentityMap,
+    pub(super) unit: PartitionUnit,
+    pub(super) schema: SchemaRef,
+    pub(super) spill_dir: Option<&'a Path>,
+    pub(super) memory: Memory,
+    /// Rows are spilled when they take so much.
+    pub(super) bytes_max: usize,
+    pub(super) batch_rows: usize,
+}
+
+impl Sorter<'_> {
+    /// The runs of a stream, in its order.
+    pub(super) async fn runs_of(&self, mut rows: Run) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        let mut held = self.memory.hold(0);
+        let mut bytes = 0;
+        while let Some(batch) = rows.next().await? {
+            bytes += memory_of(&batch);
+            held.resize(bytes);
+            batches.push(batch);
+            if bytes >= self.bytes_max {
+                runs.push(self.spill_sorted(&std::mem::take(&mut batches))?);
+                bytes = 0;
+                held.resize(0);
+            }
+        }
+        if !batches.is_empty() {
+            runs.push(self.spill_sorted(&batches)?);
+        }
+        Ok(runs)
+    }
+
+    fn spill_sorted(&self, batches: &[RecordBatch]) -> Result<Run> {
+        let mut rows: Vec<(RowKey, u32, u32)> = Vec::new();
+        for (place, batch) in (0_u32..).zip(batches) {
+            let keys = keys_of(batch, self.map, self.unit)?;
+            rows.extend(keys.into_iter().zip(0_u32..).map(|(key, row)| (key, place, row)));
+        }
+        let _held = self.memory.hold(rows.len() * size_of::<(RowKey, u32, u32)>());
+        rows.sort_unstable();
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        let mut spill = Spill::new(&self.schema, self.spill_dir)?;
+        for rows in rows.chunks(self.batch_rows) {
+            let places: Vec<(usize, usize)> =
+                rows.iter().map(|&(_, batch, row)| (batch as usize, row as usize)).collect();
+            spill.write(&interleave_record_batch(&batches, &places).map_err(ipc_error)?)?;
+        }
+        spill.finish()
+    }
+}
+
+/// What a batch takes, with its keys.
+pub(super) fn memory_of(batch: &RecordBatch) -> usize {
+    batch.get_array_memory_size() + batch.num_rows() * size_of::<RowKey>()
+}
+
+pub(super) fn ipc_error(error: arrow::error::ArrowError) -> Error {
+    Error::Arrow { during: "sorting and spilling rows".into(), source: Arc::new(error) }
+}
+
+fn scratch(source: std::io::Error) -> Error {
+    Error::Scratch { during: "spilling sorted rows".into(), source: Arc::new(source) }
+}
