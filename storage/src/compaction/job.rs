@@ -104,8 +104,8 @@ impl Workshop<'_> {
         let schema = Arc::clone(&self.schema);
         let rows = read::read_columns(bucket, file, schema, shares.batch_rows).await?;
         // The reader holds the encoded columns of one row group.
-        let held = self.memory.hold(usize::try_from(row_group_bytes(file)).unwrap_or(usize::MAX));
-        let run = Run::Stored(rows, held);
+        let reader_bytes = usize::try_from(row_group_bytes(file)).unwrap_or(usize::MAX);
+        let run = Run::Stored { rows, _reader: self.memory.hold(reader_bytes) };
         let order = self.orders.get(&file.object.path);
         let keeps_unit = file.partition_unit <= job.unit && is_nested(file, job);
         if keeps_unit && order.is_some_and(|order| order.is_sorted) {

@@ -34,11 +34,6 @@ impl Memory {
     pub(super) fn peak(&self) -> u64 {
         self.counts.peak.load(Ordering::Relaxed)
     }
-
-    /// The bytes that are held.
-    pub(super) fn held(&self) -> u64 {
-        self.counts.held.load(Ordering::Relaxed)
-    }
 }
 
 impl Held {

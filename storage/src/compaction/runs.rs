@@ -21,7 +21,11 @@ use std::sync::Arc;
 /// Rows in their order, batch by batch.
 pub(super) enum Run {
     /// Rows of a data file.
-    Stored(BoxStream<'static, Result<RecordBatch>>, Held),
+    Stored {
+        rows: BoxStream<'static, Result<RecordBatch>>,
+        /// The memory of the reader; given back when this is dropped.
+        _reader: Held,
+    },
     /// Rows of a temporary file; the file goes when this is dropped.
     Spilled(Box<StreamReader<BufReader<File>>>),
 }
@@ -31,7 +35,7 @@ impl Run {
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let batch = match self {
-                Self::Stored(stream, _) => stream.next().await.transpose()?,
+                Self::Stored { rows, .. } => rows.next().await.transpose()?,
                 Self::Spilled(reader) => reader.next().transpose().map_err(ipc_error)?,
             };
             match batch {

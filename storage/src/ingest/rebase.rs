@@ -39,7 +39,9 @@ impl Ingest {
             };
             match self.store.commit(draft).await? {
                 CommitOutcome::Committed(snapshot) => {
-                    return Ok(self.summary(Some(snapshot.version), &changes));
+                    let summary = self.summary(Some(snapshot.version), &changes);
+                    self.stitcher.park(&self.store, &snapshot);
+                    return Ok(summary);
                 }
                 CommitOutcome::Conflict { snapshot, .. } => self.rebase(snapshot).await?,
             }
@@ -85,6 +87,7 @@ impl Ingest {
         self.base = newest;
         self.catalog = self.store.catalog(&self.base).await?;
         let mut stitcher = Stitcher::load(&self.store, &self.base).await?;
+        stitcher.set_source(&self.options.source);
         let schema = self.file_schema();
         let mut files = Vec::new();
         for file in std::mem::take(&mut self.files) {

@@ -90,7 +90,8 @@ impl Store {
     pub async fn begin_ingest(&self, options: IngestOptions) -> Result<Ingest> {
         let base = self.snapshot().await?;
         let catalog = self.catalog(&base).await?;
-        let stitcher = Stitcher::load(self, &base).await?;
+        let mut stitcher = Stitcher::load(self, &base).await?;
+        stitcher.set_source(&options.source);
         let conformer = Conformer::new(&catalog, options.received_at);
         let share = usize::try_from(options.memory_bytes_max / CHUNKS_IN_MEMORY);
         let occurrences = OccurrenceCounter::new(share.unwrap_or(usize::MAX));
