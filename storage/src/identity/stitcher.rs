@@ -261,6 +261,21 @@ impl Stitcher {
         Ok(remap)
     }
 
+    /// What was new belongs to the snapshot from here on.
+    fn settle(&mut self) {
+        let next = Layer::new(self.identifiers());
+        self.dictionary
+            .append(std::mem::replace(&mut self.fresh, next));
+        self.new = NewIdentifiers::default();
+        self.links_stored = self.links.len();
+        self.evidence = Vec::new();
+        self.earlier.clear();
+        self.customers_before.clear();
+        for stated in &mut self.stated {
+            stated.is_stored = true;
+        }
+    }
+
     fn find_hash(&self, hash: u128) -> Option<u32> {
         self.dictionary
             .find_hash(hash)
@@ -354,3 +369,6 @@ impl Stitcher {
         self.stated = stated;
     }
 }
+
+#[cfg(test)]
+mod tests;

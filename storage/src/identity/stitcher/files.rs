@@ -2,9 +2,7 @@
 
 use super::{IdentityChanges, StatedLink, Stitcher, Stored};
 use crate::bucket::Bucket;
-use crate::dictionary::run::{
-    self, NewIdentifiers, RUN_IDENTIFIERS_MAX, decode_run, encode_run, run_schema,
-};
+use crate::dictionary::run::{self, RUN_IDENTIFIERS_MAX, decode_run, encode_run, run_schema};
 use crate::dictionary::{Dictionary, Layer};
 use crate::error::{Error, Result};
 use crate::frame::FrameKind;
@@ -128,18 +126,8 @@ impl Stitcher {
             // Somebody else's commit is in it too: the next ingest reads the files.
             return;
         }
-        let next = Layer::new(self.identifiers());
-        self.dictionary
-            .append(std::mem::replace(&mut self.fresh, next));
+        self.settle();
         store.identities().put_dictionary(&self.dictionary);
-        self.new = NewIdentifiers::default();
-        self.links_stored = self.links.len();
-        self.evidence = Vec::new();
-        self.earlier.clear();
-        self.customers_before.clear();
-        for stated in &mut self.stated {
-            stated.is_stored = true;
-        }
         self.stored = Stored::of(snapshot);
         store.identities().park(self, snapshot);
     }
