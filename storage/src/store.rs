@@ -351,7 +351,7 @@ pub(crate) async fn write_catalog(
 }
 
 /// A namespace's number is its place, and numbers stand in dictionary and rules for ever.
-fn ensure_namespaces_stay(before: &Catalog, after: &Catalog) -> Result<()> {
+pub(crate) fn ensure_namespaces_stay(before: &Catalog, after: &Catalog) -> Result<()> {
     let stays = before.namespaces.len() <= after.namespaces.len()
         && before
             .namespaces

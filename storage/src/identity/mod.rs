@@ -4,14 +4,18 @@ mod cache;
 pub mod components;
 mod link_file;
 mod link_table;
+mod manual;
 mod map;
 mod map_file;
 mod raw_components;
 mod reading;
+mod rebuild;
 pub mod rules;
 mod stitcher;
 
 pub(crate) use cache::IdentityCache;
+pub use manual::{NamedIdentifier, Stated, Statement};
 pub use map::IdentityMap;
 pub use reading::{identifiers_schema, links_with_status_schema};
+pub use rebuild::Rebuilt;
 pub use stitcher::{IdentityChanges, Remap, Stitcher};

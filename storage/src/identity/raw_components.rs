@@ -43,11 +43,6 @@ impl RawComponents {
         }
     }
 
-    /// How many identifiers.
-    pub fn len(&self) -> usize {
-        self.next.len()
-    }
-
     /// The smallest member of an identifier's component.
     pub fn find(&mut self, identifier: u32) -> u32 {
         self.sets.find(identifier)

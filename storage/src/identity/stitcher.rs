@@ -43,8 +43,8 @@ const IDENTIFIERS_MAX: u32 = u32::MAX - 16;
 #[derive(Debug)]
 pub struct Stitcher {
     rules: Rules,
-    values: Vec<ValueRules>,
-    namespace_names: Vec<String>,
+    pub(super) values: Vec<ValueRules>,
+    pub(super) namespace_names: Vec<String>,
     /// What of the state lies in files already.
     stored: Stored,
     /// Identifiers of the snapshot.
@@ -64,7 +64,7 @@ pub struct Stitcher {
     /// For each link of the snapshot that is valid from an earlier time, the event that shows it.
     earlier: HashMap<u32, Box<str>>,
     /// What people said, all of it.
-    stated: Vec<StatedLink>,
+    pub(super) stated: Vec<StatedLink>,
     statements: Statements,
     /// Pairs that a statement in force links; they are in the degrees already.
     stated_pairs: HashSet<u64>,
@@ -276,7 +276,7 @@ impl Stitcher {
         }
     }
 
-    fn find_hash(&self, hash: u128) -> Option<u32> {
+    pub(super) fn find_hash(&self, hash: u128) -> Option<u32> {
         self.dictionary
             .find_hash(hash)
             .or_else(|| self.fresh.find(hash))
@@ -355,7 +355,7 @@ impl Stitcher {
     }
 
     /// Makes what people said effective; the components have to be built again after it.
-    fn set_stated(&mut self, stated: Vec<StatedLink>) {
+    pub(super) fn set_stated(&mut self, stated: Vec<StatedLink>) {
         let links: Vec<Link> = stated.iter().map(|stated| stated.link).collect();
         self.statements = Statements::of(&links);
         let in_force = links.iter().filter(|link| {

@@ -255,6 +255,8 @@ pub enum Operation {
     Compact,
     /// Dictionary runs, link files or identity maps were merged.
     CompactIdentities,
+    /// People linked or separated identifiers, or all customers were computed again.
+    ChangeIdentities,
     /// Segments were refreshed.
     RefreshSegments,
     /// A segment, namespace or setting changed.

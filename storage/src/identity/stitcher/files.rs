@@ -2,6 +2,7 @@
 
 use super::{IdentityChanges, StatedLink, Stitcher, Stored};
 use crate::bucket::Bucket;
+use crate::catalog::Catalog;
 use crate::dictionary::run::{self, RUN_IDENTIFIERS_MAX, decode_run, encode_run, run_schema};
 use crate::dictionary::{Dictionary, Layer};
 use crate::error::{Error, Result};
@@ -34,17 +35,22 @@ impl Stitcher {
             parked.stored = Stored::of(snapshot);
             return Ok(parked);
         }
-        let mut stitcher = Self::read(store, snapshot).await?;
+        let catalog = store.catalog(snapshot).await?;
+        let mut stitcher = Self::read(store, snapshot, &catalog).await?;
         stitcher.rebuild_components();
         Ok(stitcher)
     }
 
-    /// The state as it lies in files; components and degrees are not built.
-    pub(crate) async fn read(store: &Store, snapshot: &Snapshot) -> Result<Self> {
-        let catalog = store.catalog(snapshot).await?;
-        let mut stitcher = Self::new(&catalog);
+    /// The state as it lies in files, under the rules of a catalog; components and degrees are not
+    /// built.
+    pub(crate) async fn read(
+        store: &Store,
+        snapshot: &Snapshot,
+        catalog: &Catalog,
+    ) -> Result<Self> {
+        let mut stitcher = Self::new(catalog);
         stitcher.stored = Stored::of(snapshot);
-        let facts = store.identifier_facts(snapshot, &catalog).await?;
+        let facts = store.identifier_facts(snapshot, catalog).await?;
         stitcher.dictionary = store.identities().dictionary();
         if stitcher.dictionary.len() != snapshot.identifiers() {
             let hashes = facts.iter().map(|facts| facts.hash).collect();
