@@ -272,6 +272,7 @@ impl Store {
                 return Ok(snapshot);
             }
             ensure_namespaces_stay(&before, &after)?;
+            ensure_rules_stay(&before, &after)?;
             let draft = DraftCommit {
                 based_on: Arc::clone(&snapshot),
                 operation: Operation::ChangeCatalog,
@@ -366,6 +367,15 @@ pub(crate) fn ensure_namespaces_stay(before: &Catalog, after: &Catalog) -> Resul
             "a namespace was removed, renamed or moved",
         ))
     }
+}
+
+/// Other rules make other customers; only who computes these again may change them.
+fn ensure_rules_stay(before: &Catalog, after: &Catalog) -> Result<()> {
+    if after.namespaces.starts_with(&before.namespaces) {
+        return Ok(());
+    }
+    let reason = "the rules of a namespace change, which takes `change_namespaces`";
+    Err(Error::invalid("catalog", reason))
 }
 
 fn summary_of(entry: &LogEntry) -> CommitSummary {

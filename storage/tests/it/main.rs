@@ -1,0 +1,3 @@
+//! The store from outside: commits, identities, ingest, and what happens when things go wrong.
+
+mod identity;
