@@ -1,0 +1,83 @@
+//! `connected_components(relation, a, b)`: which values belong together over any number of links.
+//!
+//! ```sql
+//! SELECT * FROM connected_components((VALUES (1, 2), (2, 3), (7, 8)), column1, column2);
+//! -- id  component
+//! --  1          1
+//! --  2          1
+//! --  3          1
+//! --  7          7
+//! --  8          7
+//! ```
+//!
+//! Each row of the relation is a link between `a` and `b`, of any type that can be compared. A
+//! component is called by its smallest value, so the answer does not depend on the order of the
+//! rows. A row in which one side is NULL has a value without a link; with two NULLs it has nothing.
+
+mod aggregate;
+
+use super::call::Call;
+use super::parameter::{Parameter, Positional, Signature};
+use super::plan::column;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use std::sync::{Arc, LazyLock};
+
+pub(super) const SIGNATURE: Signature = Signature {
+    name: "connected_components",
+    positional: Positional::RelationAndParameters,
+    parameters: &[
+        Parameter::new(
+            "a",
+            "a column that can be compared with b",
+            "a => device_id",
+        ),
+        Parameter::new("b", "a column that can be compared with a", "b => user_id"),
+    ],
+    example: "connected_components(friendships, person, friend)",
+};
+
+/// The aggregate that the table function is made of: two values per row, a list of pairs.
+pub(super) fn aggregate() -> Arc<AggregateUDF> {
+    static FUNCTION: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
+        let function = aggregate::ConnectedComponents::default();
+        Arc::new(AggregateUDF::from(function))
+    });
+    Arc::clone(&FUNCTION)
+}
+
+pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
+    let (a, b) = (call.column("a", "a")?, call.column("b", "b")?);
+    let (a_type, b_type) = (plain(call, &a)?, plain(call, &b)?);
+    let Some(common) = comparison_coercion(&a_type, &b_type).filter(can_be_named) else {
+        return call.wrong(
+            "b",
+            format!("{b} of type {b_type} beside {a} of type {a_type}"),
+        );
+    };
+    let pairs = aggregate().call(vec![cast(a, common.clone()), cast(b, common)]);
+    LogicalPlanBuilder::from(call.relation())
+        .aggregate(Vec::<Expr>::new(), vec![pairs.alias("pair")])?
+        .unnest_column("pair")?
+        .project(vec![
+            get_field(column("pair"), "id").alias("id"),
+            get_field(column("pair"), "component").alias("component"),
+        ])?
+        .build()
+}
+
+/// The type of the values themselves, not of how they are stored.
+fn plain(call: &Call<'_>, side: &Expr) -> Result<DataType> {
+    Ok(match call.type_of(side)? {
+        DataType::Dictionary(_, value) => *value,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        other => other,
+    })
+}
+
+fn can_be_named(common: &DataType) -> bool {
+    !common.is_nested() && !common.is_null()
+}

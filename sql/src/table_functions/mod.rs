@@ -1,0 +1,115 @@
+//! Table functions over a relation: `rfm`, `cohort_retention`, `funnel`, `connected_components`.
+//!
+//! ```sql
+//! SELECT * FROM funnel(events, event = 'visit', event = 'purchase', within => INTERVAL '7' DAY);
+//! ```
+//!
+//! Each one takes a relation (a table, a subquery in parentheses, or another table function;
+//! `events` when left out), expressions over its columns, and named arguments. A [`Call`] reads
+//! and checks them; the function answers a plan of aggregates and joins, so that DataFusion prunes
+//! what it reads, uses all cores and spills.
+
+mod as_of;
+mod call;
+mod cohort_retention;
+mod connected_components;
+mod funnel;
+mod parameter;
+mod plan;
+mod rfm;
+
+use call::Call;
+use datafusion::common::{Result, plan_err};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::TableFactor;
+use parameter::Signature;
+use std::sync::Arc;
+
+/// One table function: how it is called, and what plan it makes of a call.
+struct TableFunction {
+    signature: &'static Signature,
+    plan: fn(&mut Call<'_>) -> Result<LogicalPlan>,
+}
+
+const FUNCTIONS: [TableFunction; 4] = [
+    TableFunction {
+        signature: &rfm::SIGNATURE,
+        plan: rfm::plan,
+    },
+    TableFunction {
+        signature: &cohort_retention::SIGNATURE,
+        plan: cohort_retention::plan,
+    },
+    TableFunction {
+        signature: &funnel::SIGNATURE,
+        plan: funnel::plan,
+    },
+    TableFunction {
+        signature: &connected_components::SIGNATURE,
+        plan: connected_components::plan,
+    },
+];
+
+/// Plans calls of our table functions; hands every other relation on.
+#[derive(Debug)]
+pub struct TableFunctions;
+
+/// Makes the table functions known to a session.
+///
+/// # Errors
+/// When the session takes no relation planners.
+pub fn register_table_functions(context: &SessionContext) -> Result<()> {
+    context.register_udaf(AggregateUDF::clone(&connected_components::aggregate()));
+    context.register_relation_planner(Arc::new(TableFunctions))
+}
+
+/// The names of the table functions, for completion and for suggestions.
+pub fn table_function_names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.signature.name)
+}
+
+impl RelationPlanner for TableFunctions {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let Some(function) = called_function(&relation) else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let TableFactor::Table { alias, .. } = &relation else {
+            return plan_err!("{} must be called like a table", function.signature.name);
+        };
+        let alias = alias.clone();
+        let mut call = Call::read(function.signature, relation, context)?;
+        let plan = (function.plan)(&mut call)?;
+        let named = LogicalPlanBuilder::from(plan)
+            .alias(function.signature.name)?
+            .build()?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+            named, alias,
+        ))))
+    }
+}
+
+fn called_function(relation: &TableFactor) -> Option<&'static TableFunction> {
+    let TableFactor::Table {
+        name,
+        args: Some(_),
+        ..
+    } = relation
+    else {
+        return None;
+    };
+    let [part] = name.0.as_slice() else {
+        return None;
+    };
+    let called = &part.as_ident()?.value;
+    FUNCTIONS
+        .iter()
+        .find(|function| function.signature.name.eq_ignore_ascii_case(called))
+}
