@@ -90,7 +90,7 @@ impl ObjectWriter {
         })
     }
 
-    async fn put_whole(&self, bytes: Bytes) -> Result<()> {
+    async fn put_whole(&mut self, bytes: Bytes) -> Result<()> {
         let options = PutOptions {
             mode: PutMode::Create,
             ..PutOptions::default()

@@ -106,7 +106,8 @@ impl Output {
         Ok(())
     }
 
-    async fn begin(&self, batch: &RecordBatch, last: RowKey) -> Result<OpenFile> {
+    // By unique reference, because an encoder cannot be shared between threads.
+    async fn begin(&mut self, batch: &RecordBatch, last: RowKey) -> Result<OpenFile> {
         let origin = DataFileOrigin {
             partition: Partition { unit: self.unit, start_us: last.partition_start_us },
             sorted_by: SortedBy::Customer { identity_version: self.identity_version },

@@ -1,3 +1,6 @@
 //! The store from outside: commits, identities, ingest, and what happens when things go wrong.
 
+mod compaction;
+mod events;
 mod identity;
+mod ingest;
