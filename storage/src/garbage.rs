@@ -279,8 +279,9 @@ async fn spent_checkpoints(
 }
 
 async fn delete_all(bucket: &Bucket, garbage: &[ListedObject]) -> Result<()> {
-    stream::iter(garbage)
-        .map(|object| bucket.delete(&object.path))
+    let paths: Vec<String> = garbage.iter().map(|object| object.path.clone()).collect();
+    stream::iter(paths)
+        .map(|path| async move { bucket.delete(&path).await })
         .buffer_unordered(DELETES_AT_ONCE)
         .try_collect()
         .await

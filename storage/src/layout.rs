@@ -135,7 +135,7 @@ pub fn probe(name: Uuid) -> String {
     format!("probe/{name}")
 }
 
-/// The first version that a folder listing after this path still shows.
+/// The version in the name of an object of this folder with this ending.
 fn version_in(path: &str, folder: &str, ending: &str) -> Option<u64> {
     let digits = path
         .strip_prefix(folder)?

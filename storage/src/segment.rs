@@ -43,6 +43,7 @@ impl Store {
         &self,
         segments: Vec<NewSegmentVersion>,
     ) -> Result<Vec<SegmentVersion>> {
+        let segments: Vec<Arc<NewSegmentVersion>> = segments.into_iter().map(Arc::new).collect();
         let mut based_on = self.snapshot().await?;
         for _ in 0..PUBLISH_TRIES {
             let catalog = self.catalog(&based_on).await?;
@@ -54,11 +55,7 @@ impl Store {
                     version,
                 });
             }
-            let versions: Vec<SegmentVersion> = stream::iter(&segments)
-                .map(|segment| self.write_segment(&based_on, segment))
-                .buffered(SEGMENTS_AT_ONCE)
-                .try_collect()
-                .await?;
+            let versions = self.write_segments(&based_on, &segments).await?;
             let draft = DraftCommit {
                 based_on: Arc::clone(&based_on),
                 operation: Operation::RefreshSegments,
@@ -91,6 +88,21 @@ impl Store {
             Ok((decode(&object.path, &payload)?, payload.len() * 2))
         })
         .await
+    }
+
+    async fn write_segments(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        segments: &[Arc<NewSegmentVersion>],
+    ) -> Result<Vec<SegmentVersion>> {
+        stream::iter(segments.to_vec())
+            .map(|segment| {
+                let (store, snapshot) = (self.clone(), Arc::clone(snapshot));
+                async move { store.write_segment(&snapshot, &segment).await }
+            })
+            .buffered(SEGMENTS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Writes the bitmaps of one segment, compared with its newest version.

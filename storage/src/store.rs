@@ -387,3 +387,30 @@ fn summary_of(entry: &LogEntry) -> CommitSummary {
         actions: entry.actions.len() as u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::garbage::GarbageOptions;
+
+    /// Futures of a store can run on any thread; this need not run, only compile.
+    #[test]
+    fn work_can_be_spawned() {
+        fn spawned(_: impl Future + Send) {}
+        fn all(store: &Store, draft: DraftCommit, snapshot: &Snapshot) {
+            spawned(Store::open(store.bucket().clone()));
+            spawned(Store::create(store.bucket().clone(), Catalog::default()));
+            spawned(store.snapshot());
+            spawned(store.snapshot_at(1));
+            spawned(store.snapshot_as_of(Utc::now()));
+            spawned(store.commits());
+            spawned(store.commit(draft));
+            spawned(store.catalog(snapshot));
+            spawned(store.update_catalog(|_| Ok(())));
+            spawned(store.publish_segments(Vec::new()));
+            spawned(store.collect_garbage(GarbageOptions::default()));
+            spawned(store.verify());
+        }
+        let _ = all;
+    }
+}

@@ -183,7 +183,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::ObjectStore`] when the store fails.
     pub async fn writer(&self, path: &str) -> Result<ObjectWriter> {
-        Ok(ObjectWriter::new(Arc::clone(&self.inner.store), path))
+        Ok(ObjectWriter::new(self.clone(), path))
     }
 
     /// Reads a whole object and checks its length and checksum.
@@ -216,7 +216,9 @@ impl Bucket {
     pub async fn check(&self, object: &ObjectRef) -> Result<()> {
         let path = &object.path;
         let location = location_of(path);
-        let found = in_time(self.inner.store.get_opts(&location, GetOptions::default())).await;
+        let found = self
+            .in_time(self.inner.store.get_opts(&location, GetOptions::default()))
+            .await;
         let mut pieces = match found {
             Ok(found) => found.into_stream(),
             Err(StoreError::NotFound { .. }) => return Err(Error::Missing { path: path.clone() }),
@@ -224,7 +226,9 @@ impl Bucket {
         };
         let (mut bytes, mut checksum) = (0, crc32fast::Hasher::new());
         loop {
-            let piece = in_time(async { pieces.next().await.transpose() }).await;
+            let piece = self
+                .in_time(async { pieces.next().await.transpose() })
+                .await;
             let Some(piece) = piece.map_err(|error| store_error("read", path, error))? else {
                 break;
             };
@@ -240,7 +244,10 @@ impl Bucket {
     /// [`Error::Missing`] or [`Error::ObjectStore`].
     pub async fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let location = location_of(path);
-        match in_time(self.inner.store.get_ranges(&location, ranges)).await {
+        match self
+            .in_time(self.inner.store.get_ranges(&location, ranges))
+            .await
+        {
             Ok(parts) => Ok(parts),
             Err(StoreError::NotFound { .. }) => Err(Error::Missing { path: path.into() }),
             Err(error) => Err(store_error("read", path, error)),
@@ -252,10 +259,12 @@ impl Bucket {
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<ListedObject>> {
         let folder = folder.to_owned();
         let listing = self.inner.store.list(Some(&location_of(&folder)));
-        futures::stream::unfold(Some((listing, folder)), |state| async {
-            let (mut listing, folder) = state?;
-            match in_time(async { listing.next().await.transpose() }).await {
-                Ok(Some(meta)) => Some((Ok(listed(meta)), Some((listing, folder)))),
+        let environment = Arc::clone(&self.inner.environment);
+        futures::stream::unfold(Some((listing, folder, environment)), |state| async {
+            let (mut listing, folder, environment) = state?;
+            let next = async { listing.next().await.transpose() };
+            match in_time(&*environment, next).await {
+                Ok(Some(meta)) => Some((Ok(listed(meta)), Some((listing, folder, environment)))),
                 Ok(None) => None,
                 Err(error) => Some((Err(store_error("list", &folder, error)), None)),
             }
@@ -268,7 +277,10 @@ impl Bucket {
     /// # Errors
     /// [`Error::ObjectStore`].
     pub async fn head(&self, path: &str) -> Result<Option<ListedObject>> {
-        match in_time(self.inner.store.head(&location_of(path))).await {
+        match self
+            .in_time(self.inner.store.head(&location_of(path)))
+            .await
+        {
             Ok(meta) => Ok(Some(listed(meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error("read", path, error)),
@@ -280,7 +292,10 @@ impl Bucket {
     /// # Errors
     /// [`Error::ObjectStore`].
     pub async fn delete(&self, path: &str) -> Result<()> {
-        match in_time(self.inner.store.delete(&location_of(path))).await {
+        match self
+            .in_time(self.inner.store.delete(&location_of(path)))
+            .await
+        {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error("delete", path, error)),
         }
@@ -293,7 +308,8 @@ impl Bucket {
             ..PutOptions::default()
         };
         let location = location_of(path);
-        in_time(self.inner.store.put_opts(&location, bytes.into(), options)).await?;
+        self.in_time(self.inner.store.put_opts(&location, bytes.into(), options))
+            .await?;
         Ok(())
     }
 
@@ -313,7 +329,7 @@ impl Bucket {
     /// no memory.
     async fn get(&self, path: &str, wanted: Option<u64>) -> Result<Option<Bytes>> {
         let location = location_of(path);
-        let answer = in_time(async {
+        let answer = self.in_time(async {
             let found = self
                 .inner
                 .store
@@ -340,6 +356,18 @@ impl Bucket {
             return Err(Error::corrupt(path, reason));
         }
         Ok(Some(bytes))
+    }
+
+    /// Waits between two tries.
+    pub(crate) async fn pause(&self, duration: Duration) {
+        self.inner.environment.sleep(duration).await;
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        in_time(&*self.inner.environment, call).await
     }
 
     async fn holds(&self, path: &str, bytes: &Bytes) -> bool {
@@ -388,13 +416,18 @@ pub(crate) fn store_error(operation: &'static str, path: &str, source: StoreErro
 }
 
 /// Turns a call that does not return into an error.
-async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let answer = tokio::time::timeout(STORE_CALL_TIMEOUT, call).await;
-    answer.unwrap_or_else(|_| {
-        let seconds = STORE_CALL_TIMEOUT.as_secs();
-        Err(StoreError::Generic {
-            store: "bucket",
-            source: format!("no answer within {seconds} seconds").into(),
-        })
-    })
+async fn in_time<T>(
+    environment: &dyn Environment,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let patience = environment.sleep(STORE_CALL_TIMEOUT);
+    tokio::select! {
+        biased;
+        answer = call => answer,
+        () = patience => {
+            let seconds = STORE_CALL_TIMEOUT.as_secs();
+            let source = format!("no answer within {seconds} seconds").into();
+            Err(StoreError::Generic { store: "bucket", source })
+        }
+    }
 }

@@ -1,15 +1,14 @@
 //! Writing one object in parts, in bounded memory, and knowing its checksum at the end.
 
-use super::{in_time, location_of, store_error};
+use super::{Bucket, location_of, store_error};
 use crate::error::{Error, Result};
 use crate::log::action::ObjectRef;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{MultipartUpload, ObjectStoreExt};
 use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::errors::ParquetError;
-use std::sync::Arc;
 
 /// Objects smaller than this are written with one call; larger ones in parts of this size, which
 /// is above the least size of a part on every cloud store.
@@ -19,7 +18,7 @@ const PART_BYTES: usize = 8 * 1024 * 1024;
 /// [`ObjectWriter::finish`] returns; dropped earlier, it leaves nothing that anybody names.
 #[derive(Debug)]
 pub struct ObjectWriter {
-    store: Arc<dyn ObjectStore>,
+    bucket: Bucket,
     path: String,
     buffer: BytesMut,
     upload: Option<Box<dyn MultipartUpload>>,
@@ -28,9 +27,9 @@ pub struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: &str) -> Self {
+    pub(super) fn new(bucket: Bucket, path: &str) -> Self {
         Self {
-            store,
+            bucket,
             path: path.to_owned(),
             buffer: BytesMut::new(),
             upload: None,
@@ -71,53 +70,41 @@ impl ObjectWriter {
     pub async fn finish(mut self) -> Result<ObjectRef> {
         let rest = std::mem::take(&mut self.buffer).freeze();
         if self.upload.is_none() {
-            self.put_whole(rest).await?;
-        } else {
-            if !rest.is_empty() {
-                self.put_part(rest).await?;
-            }
-            if let Some(upload) = &mut self.upload {
-                in_time(upload.complete())
-                    .await
-                    .map_err(|error| self.failed(error))?;
-            }
+            return self.bucket.put_new(&self.path, rest).await;
         }
-        let crc32 = self.checksum.clone().finalize();
+        if !rest.is_empty() {
+            self.put_part(rest).await?;
+        }
+        if let Some(upload) = &mut self.upload {
+            let completed = self.bucket.in_time(upload.complete()).await;
+            completed.map_err(|error| store_error("write", &self.path, error))?;
+        }
         Ok(ObjectRef {
             path: self.path,
             bytes: self.bytes,
-            crc32,
+            crc32: self.checksum.finalize(),
         })
     }
 
-    async fn put_whole(&mut self, bytes: Bytes) -> Result<()> {
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
+    /// Uploads one part. After an error there is no upload any more, and no object comes of it.
+    async fn put_part(&mut self, part: Bytes) -> Result<()> {
+        let mut upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => begin(&self.bucket, &self.path).await?,
         };
-        let location = location_of(&self.path);
-        in_time(self.store.put_opts(&location, bytes.into(), options))
-            .await
-            .map_err(|error| self.failed(error))?;
+        let uploaded = self.bucket.in_time(upload.put_part(part.into())).await;
+        uploaded.map_err(|error| store_error("write", &self.path, error))?;
+        self.upload = Some(upload);
         Ok(())
     }
+}
 
-    async fn put_part(&mut self, part: Bytes) -> Result<()> {
-        if self.upload.is_none() {
-            let location = location_of(&self.path);
-            let upload = in_time(self.store.put_multipart(&location)).await;
-            self.upload = Some(upload.map_err(|error| self.failed(error))?);
-        }
-        let Some(upload) = &mut self.upload else {
-            return Err(Error::Internal("an upload was not begun".into()));
-        };
-        let part = upload.put_part(part.into());
-        in_time(part).await.map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, error: object_store::Error) -> Error {
-        store_error("write", &self.path, error)
-    }
+async fn begin(bucket: &Bucket, path: &str) -> Result<Box<dyn MultipartUpload>> {
+    let store = bucket.object_store();
+    let begun = bucket
+        .in_time(store.put_multipart(&location_of(path)))
+        .await;
+    begun.map_err(|error| store_error("write", path, error))
 }
 
 /// So that [`parquet::arrow::AsyncArrowWriter`] writes into it; give it `&mut ObjectWriter` and

@@ -161,7 +161,7 @@ async fn take_version(bucket: &Bucket, entry: &LogEntry) -> Result<Holder> {
             Ok(_) => last_error = Some(crate::bucket::store_error("write", &path, refusal)),
             Err(error) => last_error = Some(error),
         }
-        tokio::time::sleep(pause).await;
+        bucket.pause(pause).await;
         pause *= 2;
     }
     let source = last_error.unwrap_or_else(|| Error::Internal("no try was made".into()));

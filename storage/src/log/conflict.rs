@@ -9,7 +9,7 @@
 //! | compact | no | if it removed a file of ours | no | no | no | no |
 //! | identities compacted | if both set the map | no | yes | no | no | no |
 //! | segment s | no | no | no | yes | yes: definitions | no |
-//! | catalog | yes | no | if both set the map | yes | yes | no |
+//! | catalog | yes | no | no | yes | yes | no |
 //!
 //! Expiry conflicts with nothing here; whether the objects of an old draft may be gone is checked
 //! where a draft passes over it, see [`commit`](super::commit).
@@ -97,3 +97,6 @@ impl<'a> Effects<'a> {
         self.catalog && (other.catalog || other.adds_knowledge() || !other.segments.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests;
