@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, LargeListArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, LargeListArray, UInt32Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, UInt32Type};
 use datafusion::common::{Result, exec_datafusion_err};
@@ -212,6 +212,8 @@ pub(crate) fn state_fields(name: &str) -> Vec<FieldRef> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Array;
+
     use super::*;
 
     fn event(ts: i64) -> Event {

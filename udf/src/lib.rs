@@ -6,9 +6,9 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let context = SessionContext::new();
 //! habitue_udf::register_all(&context)?;
-//! let depth = context
-//!     .sql("SELECT window_funnel(10, ts, e = 'view', e = 'buy') FROM (VALUES (1, 'view'), (5, 'buy')) t(ts, e)")
-//!     .await?;
+//! let events = "(VALUES (1, 'view'), (5, 'buy')) AS events(ts, event)";
+//! let funnel = "window_funnel(10, ts, event = 'view', event = 'buy')";
+//! let depth = context.sql(&format!("SELECT {funnel} FROM {events}")).await?;
 //! # assert_eq!(depth.count().await?, 1);
 //! # datafusion::common::Result::<()>::Ok(())
 //! # }).unwrap();
@@ -18,12 +18,15 @@
 //! and the adapter for DataFusion.
 
 mod arguments;
+pub mod bitmap;
 pub mod calendar;
 pub mod conditional_true_event;
 mod conditions;
 pub mod funnel_steps;
 mod grouped_events;
 pub mod retention;
+pub mod rfm_score;
+pub mod rfm_segment;
 pub mod sessionize;
 mod time_scale;
 pub mod window_funnel;
@@ -32,12 +35,13 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::prelude::SessionContext;
 
 /// The aggregate functions of this crate.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![
+    let mut functions = vec![
         Arc::new(AggregateUDF::from(
             window_funnel::WindowFunnelFunction::default(),
         )),
@@ -45,26 +49,37 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         Arc::new(AggregateUDF::from(
             funnel_steps::FunnelStepsFunction::default(),
         )),
-    ]
+    ];
+    functions.extend(bitmap::aggregate_functions());
+    functions
 }
 
 /// The window functions of this crate.
 pub fn window_functions() -> Vec<Arc<WindowUDF>> {
+    use conditional_true_event::ConditionalTrueEventFunction;
     vec![
         Arc::new(WindowUDF::from(sessionize::SessionizeFunction::default())),
-        Arc::new(WindowUDF::from(
-            conditional_true_event::ConditionalTrueEventFunction::default(),
-        )),
+        Arc::new(WindowUDF::from(ConditionalTrueEventFunction::default())),
+        Arc::new(WindowUDF::from(rfm_score::RfmScoreFunction::default())),
     ]
 }
 
 /// The scalar functions of this crate.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![
+    let rfm_segment = ScalarUDF::from(rfm_segment::RfmSegmentFunction::default());
+    let mut functions = vec![
         calendar::calendar_period_udf(),
         calendar::calendar_start_udf(),
         calendar::calendar_date_udf(),
-    ]
+        Arc::new(rfm_segment),
+    ];
+    functions.extend(bitmap::scalar_functions());
+    functions
+}
+
+/// What this crate understands in FROM beside tables.
+pub fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {
+    vec![Arc::new(bitmap::UnnestBitmap)]
 }
 
 /// Makes all functions of this crate known to a registry, such as a session's state.
@@ -83,5 +98,9 @@ pub fn register_into(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// Makes all functions of this crate known to a session.
 pub fn register_all(context: &SessionContext) -> Result<()> {
-    register_into(&mut *context.state_ref().write())
+    register_into(&mut *context.state_ref().write())?;
+    for planner in relation_planners() {
+        context.register_relation_planner(planner)?;
+    }
+    Ok(())
 }
