@@ -13,8 +13,8 @@
 //! ```
 //!
 //! `r[1]` tells whether any row has c1; `r[i]` whether any row has c1 and any row has ci. Order in
-//! time does not matter, so ties do not either. NULL condition: false. An empty group gives N zeros,
-//! so `sum(r[1])` counts the customers of the cohort and `sum(r[2])` those who came back.
+//! time does not matter, so ties do not either. NULL condition: false. An empty group gives N
+//! zeros, so `sum(r[1])` counts the customers of the cohort and `sum(r[2])` those who came back.
 //!
 //! Cost: one pass. Memory: 4 bytes per customer. Elsewhere: `retention` of ClickHouse (array of
 //! UInt8), Doris and StarRocks (array of boolean).

@@ -18,12 +18,12 @@
 //!
 //! 5 is best. `direction` is `'asc'` (default: larger is better) or `'desc'` (smaller is better, as
 //! for days since the last purchase). `method` is one of
-//! - `'quantile'` (default): cut points at 20, 40, 60 and 80 % of all values (type 7: linear between
-//!   neighbours), score = 1 + cut points strictly below the value. Equal values get equal scores, and
-//!   the order of the rows never matters. With fewer than five distinct values some scores are not
-//!   given: of one single value all rows score 1.
-//! - `'ntile'`: five parts of equal size, larger ones first; equal values may be parted, in the order
-//!   of the window: give it a unique one, `OVER (ORDER BY customer_id)`.
+//! - `'quantile'` (default): cut points at 20, 40, 60 and 80 % of all values (type 7: linear
+//!   between neighbours), score = 1 + cut points strictly below the value. Equal values get equal
+//!   scores, and the order of the rows never matters. With fewer than five distinct values some
+//!   scores are not given: of one single value all rows score 1.
+//! - `'ntile'`: five parts of equal size, larger ones first; equal values may be parted, in the
+//!   order of the window: give it a unique one, `OVER (ORDER BY customer_id)`.
 //! - a list of up to four rising cut points, such as `[10, 100, 500, 1000]`.
 //!
 //! `'desc'` is exactly `rfm_score(-value)`. NULL and NaN have no score (NULL) and do not count.

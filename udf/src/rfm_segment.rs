@@ -2,7 +2,8 @@
 //!
 //! ```sql
 //! SELECT r, f, m, rfm_segment(r, f, m) AS segment
-//! FROM (VALUES (5, 5, 5), (5, 1, 1), (1, 5, 5), (1, 1, 1)) AS scores(r, f, m) ORDER BY r DESC, f DESC;
+//! FROM (VALUES (5, 5, 5), (5, 1, 1), (1, 5, 5), (1, 1, 1)) AS scores(r, f, m)
+//! ORDER BY r DESC, f DESC;
 //! +---+---+---+-----------------+
 //! | r | f | m | segment         |
 //! +---+---+---+-----------------+

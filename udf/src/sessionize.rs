@@ -13,10 +13,11 @@
 //! +--------+---------+
 //! ```
 //!
-//! Sessions are numbered from 1 in each partition; a new one begins when a row is **more** than `gap`
-//! after the row before it, so an equal gap stays in the session. Time decides, not the order of the
-//! rows: ORDER BY is for the reader, and leaving it out or turning it round changes no number. Rows
-//! with equal times are in the same session. NULL `ts`: the row is in no session, its number is NULL.
+//! Sessions are numbered from 1 in each partition; a new one begins when a row is **more** than
+//! `gap` after the row before it, so an equal gap stays in the session. Time decides, not the order
+//! of the rows: ORDER BY is for the reader, and leaving it out or turning it round changes no
+//! number. Rows with equal times are in the same session. NULL `ts`: the row is in no session, its
+//! number is NULL.
 //!
 //! Cost: one pass, and a sort of a partition that is not sorted by `ts`. Memory: one partition's
 //! times. Elsewhere: DuckDB `behavioral` has `sessionize`; Snowflake writes it with

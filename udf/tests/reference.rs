@@ -3,7 +3,12 @@
 //! Each case goes through real SQL: one and several partitions, batches of one row and of many,
 //! rows shuffled, rows sorted by group. The seed is printed; `HABITUE_SEED` sets another.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test panics to fail, and prints its seed"
+)]
 
 #[path = "reference/funnel_model.rs"]
 mod funnel_model;
@@ -100,7 +105,7 @@ fn funnel_is_the_model_for_random_rows() {
         prop_assert_eq!(depth(&rows, 4, window, mode), expected);
         Ok(())
     };
-    runner(20_000).run(&case, law).unwrap();
+    runner(8_000).run(&case, law).unwrap();
 }
 
 /// Merging partial states in any grouping gives what one pass gives.
@@ -148,7 +153,7 @@ fn sql_rows() -> impl Strategy<Value = Vec<Row>> {
     prop::collection::vec(row, 0..40)
 }
 
-fn by_group<'a>(rows: &'a [Row]) -> BTreeMap<i64, Vec<&'a Row>> {
+fn by_group(rows: &[Row]) -> BTreeMap<i64, Vec<&Row>> {
     let mut groups: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
     rows.iter()
         .for_each(|row| groups.entry(row.group).or_default().push(row));
@@ -322,49 +327,60 @@ fn set_of_numbers() -> impl Strategy<Value = BTreeSet<u64>> {
     prop::collection::btree_set(number, 0..40)
 }
 
+/// Two sets as a table `s (a, b)`.
+fn with_sets(a: &BTreeSet<u64>, b: &BTreeSet<u64>) -> String {
+    let bitmap = |set: &BTreeSet<u64>| {
+        let numbers: Vec<String> = set.iter().map(u64::to_string).collect();
+        format!(
+            "bitmap_from_array(arrow_cast([{}], 'List(Int64)'))",
+            numbers.join(", ")
+        )
+    };
+    format!("WITH s AS (SELECT {} AS a, {} AS b)", bitmap(a), bitmap(b))
+}
+
+/// What `sub_bitmap`, `bitmap_subset_in_range` and `bitmap_subset_limit` must answer.
+fn cuts_model(set: &BTreeSet<u64>, first: i64, second: i64) -> [Vec<u64>; 3] {
+    let sorted: Vec<u64> = set.iter().copied().collect();
+    let skip = if first < 0 {
+        sorted.len() as i64 + first
+    } else {
+        first
+    };
+    let wanted = |at: i64| skip >= 0 && at >= skip && at < skip.saturating_add(second);
+    let places = (0_i64..).zip(sorted.iter().copied());
+    let by_position = places
+        .filter(|(at, _)| wanted(*at))
+        .map(|(_, value)| value)
+        .collect();
+    let in_range = |&value: &u64| (value as i64) >= first && (value as i64) < second;
+    let by_value = sorted.iter().copied().filter(in_range).collect();
+    let by_limit = if second >= 0 {
+        let up = sorted
+            .iter()
+            .copied()
+            .filter(|&value| value as i64 >= first);
+        up.take(second as usize).collect()
+    } else {
+        let down = sorted
+            .iter()
+            .rev()
+            .copied()
+            .filter(|&value| value as i64 <= first);
+        let mut taken: Vec<u64> = down.take(second.unsigned_abs() as usize).collect();
+        taken.reverse();
+        taken
+    };
+    [by_position, by_value, by_limit]
+}
+
 #[test]
-fn bitmap_functions_through_sql_are_operations_on_sets() {
+fn bitmaps_from_sql_are_sets() {
     let case = (set_of_numbers(), set_of_numbers(), -50..50_i64, -50..50_i64);
     let law = |(a, b, first, second): (BTreeSet<u64>, BTreeSet<u64>, i64, i64)| {
-        let list = |set: &BTreeSet<u64>| {
-            let numbers: Vec<String> = set.iter().map(u64::to_string).collect();
-            format!("arrow_cast([{}], 'List(Int64)')", numbers.join(", "))
-        };
-        let with = format!(
-            "WITH s AS (SELECT bitmap_from_array({}) AS a, bitmap_from_array({}) AS b)",
-            list(&a),
-            list(&b)
-        );
-        let sorted: Vec<u64> = a.iter().copied().collect();
-        let skip = if first < 0 {
-            sorted.len() as i64 + first
-        } else {
-            first
-        };
-        let positions = (0_i64..)
-            .zip(&sorted)
-            .filter(|(at, _)| skip >= 0 && *at >= skip && *at < skip.saturating_add(second));
-        let by_position: Vec<u64> = positions.map(|(_, &value)| value).collect();
-        let in_range = |&value: &u64| (value as i64) >= first && (value as i64) < second;
-        let by_value: Vec<u64> = sorted.iter().copied().filter(in_range).collect();
-        let by_limit: Vec<u64> = if second >= 0 {
-            let up = sorted
-                .iter()
-                .copied()
-                .filter(|&value| value as i64 >= first);
-            up.take(second as usize).collect()
-        } else {
-            let down = sorted
-                .iter()
-                .rev()
-                .copied()
-                .filter(|&value| value as i64 <= first);
-            let mut taken: Vec<u64> = down.take(second.unsigned_abs() as usize).collect();
-            taken.reverse();
-            taken
-        };
         let vec = |set: BTreeSet<u64>| set.into_iter().collect::<Vec<_>>();
-        let arrays = [
+        let [by_position, by_value, by_limit] = cuts_model(&a, first, second);
+        let calls = [
             ("bitmap_and(a, b)", vec(&a & &b)),
             ("bitmap_or(a, b)", vec(&a | &b)),
             ("bitmap_xor(a, b)", vec(&a ^ &b)),
@@ -379,11 +395,24 @@ fn bitmap_functions_through_sql_are_operations_on_sets() {
                 by_limit,
             ),
         ];
-        for (call, expected) in arrays {
-            let sql = format!("{with} SELECT bitmap_to_array({call}) FROM s");
+        for (call, expected) in calls {
+            let sql = format!(
+                "{} SELECT bitmap_to_array({call}) FROM s",
+                with_sets(&a, &b)
+            );
             prop_assert_eq!(layouts::one(&sql), format!("{:?}", expected), "{}", call);
         }
+        Ok(())
+    };
+    runner(20).run(&case, law).unwrap();
+}
+
+#[test]
+fn questions_to_bitmaps_are_questions_to_sets() {
+    let case = (set_of_numbers(), set_of_numbers(), -5..50_i64);
+    let law = |(a, b, number): (BTreeSet<u64>, BTreeSet<u64>, i64)| {
         let show = |number: Option<&u64>| number.map_or(String::new(), u64::to_string);
+        let contained = number >= 0 && a.contains(&(number as u64));
         let values = [
             ("bitmap_and_count(a, b)", (&a & &b).len().to_string()),
             ("bitmap_or_count(a, b)", (&a | &b).len().to_string()),
@@ -394,17 +423,18 @@ fn bitmap_functions_through_sql_are_operations_on_sets() {
             ("bitmap_max(a)", show(a.last())),
             ("bitmap_has_any(a, b)", (!a.is_disjoint(&b)).to_string()),
             ("bitmap_has_all(a, b)", a.is_superset(&b).to_string()),
-            (&format!("bitmap_contains(a, {first})"), {
-                (first >= 0 && a.contains(&(first as u64))).to_string()
-            }),
+            (
+                &format!("bitmap_contains(a, {number})"),
+                contained.to_string(),
+            ),
         ];
         let calls: Vec<&str> = values.iter().map(|(call, _)| *call).collect();
         let expected: Vec<String> = values.iter().map(|(_, value)| value.clone()).collect();
-        let sql = format!("{with} SELECT {} FROM s", calls.join(", "));
+        let sql = format!("{} SELECT {} FROM s", with_sets(&a, &b), calls.join(", "));
         prop_assert_eq!(layouts::one(&sql), expected.join(" "));
         Ok(())
     };
-    runner(30).run(&case, law).unwrap();
+    runner(40).run(&case, law).unwrap();
 }
 
 /// The definition of a type 7 quantile, in whole numbers: five times each cut point.

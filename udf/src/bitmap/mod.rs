@@ -18,18 +18,20 @@
 //!
 //! | function | answer |
 //! |---|---|
-//! | `bitmap_agg(x)` (`group_bitmap_state`) | the set of all x |
+//! | `bitmap_agg(x)`, alias `group_bitmap_state` | the set of all x |
 //! | `group_bitmap(x)` | how many distinct x, exactly |
 //! | `bitmap_union(b)`, `bitmap_union_count(b)` | the union of all rows, its size |
 //! | `bitmap_intersect(b)` | what all rows have in common |
-//! | `intersect_count(b, key, v1, …)` | size of the intersection over the keys of the union per key |
-//! | `bitmap_and`, `_or`, `_xor` `(a, b, …)`, `bitmap_andnot(a, b)` | a bitmap; with `_count`: its size |
-//! | `bitmap_count(b)`, `bitmap_min(b)`, `bitmap_max(b)` | size, smallest, largest (NULL when empty) |
+//! | `intersect_count(b, key, v1, …)` | how many elements stand under all the keys |
+//! | `bitmap_and`, `bitmap_or`, `bitmap_xor` `(a, b, …)`, `bitmap_andnot(a, b)` | a bitmap |
+//! | the same with `_count`, as `bitmap_and_count` | its size |
+//! | `bitmap_count(b)` | size |
+//! | `bitmap_min(b)`, `bitmap_max(b)` | smallest and largest element, NULL when empty |
 //! | `bitmap_contains(b, x)`, `bitmap_has_any(a, b)`, `bitmap_has_all(a, b)` | yes or no |
 //! | `bitmap_to_array(b)`, `bitmap_from_array(list)` | elements in order; NULL elements left out |
 //! | `sub_bitmap(b, offset, count)` | by position; a negative offset counts from the end |
 //! | `bitmap_subset_in_range(b, first, end)` | elements from first up to, not including, end |
-//! | `bitmap_subset_limit(b, start, limit)` | `limit` elements from start up; negative: from start down |
+//! | `bitmap_subset_limit(b, start, limit)` | so many elements from start up; negative: down |
 //! | `FROM unnest_bitmap(b)` | one row per element |
 //!
 //! NULL arguments answer NULL; NULL rows are skipped by aggregates. Empty is not NULL: the aggregate

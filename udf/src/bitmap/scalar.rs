@@ -286,7 +286,7 @@ impl Column {
         }
     }
 
-    /// The row's bitmap. The last one is kept: constants and joined segments repeat from row to row.
+    /// The row's bitmap. The last one is kept: constants and joined segments repeat.
     fn bitmap(&mut self, row: usize, wording: Wording) -> Result<&Bitmap> {
         let no_bitmap = || DataFusionError::Internal(format!("{}: no bitmap", wording.function));
         let Self::Bitmaps {
