@@ -3,10 +3,16 @@
 //! ```sql
 //! SELECT funnel_steps('ordered', INTERVAL '1' HOUR, 'in_order', ts, false,
 //!                     event = 'view', event = 'cart', event = 'buy') AS elapsed
-//! FROM (VALUES (TIMESTAMP '2025-01-01 10:00:00', 'view'), (TIMESTAMP '2025-01-01 10:00:40', 'cart'))
-//!      AS events(ts, event);
-//! -- [0, 40000000000]: two steps; 40 s, in the precision of ts, from the first to the second
+//! FROM (VALUES (TIMESTAMP '2025-01-01 10:00:00', 'view'),
+//!              (TIMESTAMP '2025-01-01 10:00:40', 'cart')) AS events(ts, event);
+//! +------------------+
+//! | elapsed          |
+//! +------------------+
+//! | [0, 40000000000] |
+//! +------------------+
 //! ```
+//!
+//! Two steps; 40 s, in the precision of ts, from the first to the second.
 //!
 //! The rules, in this order:
 //! 1. The funnel of a customer is the deepest chain of events e1, e2, … in which e1 fulfils step 1,
