@@ -1,3 +1,21 @@
-//! How a person asks Habitué: tables, statements and table functions over DataFusion.
+//! How a person or a program asks Habitué: tables, statements, functions and optimizer rules.
+//!
+//! A [`Database`] is opened over a store; each [`Session`] of it runs SQL. Every query sees one
+//! snapshot from its start to its end.
 
+mod error;
+mod events;
+mod functions;
+mod position;
+mod rules;
+mod segments;
+mod session;
+mod statements;
+mod suggestion;
 pub mod table_functions;
+mod tables;
+
+pub use error::{Error, ErrorKind, Named, Result};
+pub use position::Position;
+pub use session::{Answer, Database, DatabaseOptions, LocalFiles, Session};
+pub use statements::split as split_statements;

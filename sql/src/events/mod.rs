@@ -1,0 +1,22 @@
+//! The table `events`: data files of one snapshot, with the customer of each event.
+//!
+//! ```text
+//! FilterExec                  the filters again: pruning only leaves out what cannot match
+//!   EventScanExec             adds customer_id; says in EXPLAIN what was pruned and why
+//!     DataSourceExec          the stock Parquet source over the files and rows that are left
+//! ```
+
+mod at;
+mod exec;
+mod insert;
+mod report;
+mod restriction;
+mod schema;
+mod selection;
+mod statistics;
+mod table;
+
+pub(crate) use at::{EVENTS_AT, EventsAt};
+pub(crate) use insert::insert;
+pub(crate) use schema::events_schema;
+pub(crate) use table::EventsTable;

@@ -1,0 +1,209 @@
+//! Which data files of a snapshot, and which rows of them, a scan has to read.
+
+use crate::error::Result;
+use crate::events::report::PruningReport;
+use crate::events::restriction::customers_wanted;
+use crate::events::statistics::FileStatistics;
+use crate::session::{Pinned, Pruning};
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use futures::{StreamExt, TryStreamExt, stream};
+use habitue_storage::event::{EVENT, IDENTIFIER_ID, TS};
+use habitue_storage::log::action::DataFile;
+use roaring::RoaringBitmap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Fewer rows than this between two ranges are cheaper to read than to skip.
+const GAP_ROWS_MIN: u32 = 64;
+/// A file of which more than this share is wanted is read as a whole.
+const SELECTED_SHARE_MAX: f64 = 0.5;
+/// How many file indexes are read at once.
+const INDEXES_AT_ONCE: usize = 8;
+
+/// A data file to read, or some of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FileSelection {
+    pub(crate) file: DataFile,
+    /// The rows that can match; `None` is all.
+    pub(crate) rows: Option<Vec<Range<u32>>>,
+}
+
+impl FileSelection {
+    fn whole(file: DataFile) -> Self {
+        Self { file, rows: None }
+    }
+
+    fn rows_selected(&self) -> u64 {
+        self.rows
+            .as_ref()
+            .map_or(self.file.rows, |ranges| rows_in(ranges))
+    }
+}
+
+/// What a scan reads.
+pub(crate) struct Selection {
+    pub(crate) files: Vec<FileSelection>,
+    pub(crate) report: PruningReport,
+}
+
+impl Selection {
+    /// Leaves out the files and rows that cannot match.
+    ///
+    /// `predicate` is the conjunction of `filters` as far as the engine can evaluate them over
+    /// `schema`.
+    pub(crate) async fn choose(
+        pinned: &Pinned,
+        pruning: Pruning,
+        filters: &[Expr],
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        schema: &SchemaRef,
+    ) -> Result<Self> {
+        let mut files = pinned
+            .snapshot()
+            .data_files
+            .values()
+            .cloned()
+            .collect::<Vec<_>>();
+        files.sort_by_key(|file| (file.ts_min_us, file.ingested_from));
+        let mut report = PruningReport {
+            pruning_off: pruning == Pruning::Off,
+            files_total: files.len(),
+            rows_total: files.iter().map(|file| file.rows).sum(),
+            ..PruningReport::default()
+        };
+        if pruning == Pruning::Off {
+            let files = files.into_iter().map(FileSelection::whole).collect();
+            return Ok(Self::reported(files, report));
+        }
+        if let Some(predicate) = predicate {
+            files = kept_by_statistics(&files, predicate, schema, &mut report)?;
+        }
+        let selected = match customers_wanted(filters, pinned) {
+            Some(wanted) => {
+                report.customers = Some((&wanted & pinned.identities().customers()).len());
+                kept_by_customers(pinned, files, &wanted, &mut report).await?
+            }
+            None => files.into_iter().map(FileSelection::whole).collect(),
+        };
+        Ok(Self::reported(selected, report))
+    }
+
+    fn reported(files: Vec<FileSelection>, mut report: PruningReport) -> Self {
+        report.files_kept = files.len();
+        report.rows_selected = files.iter().map(FileSelection::rows_selected).sum();
+        report.row_ranges = files
+            .iter()
+            .filter_map(|file| file.rows.as_ref().map(Vec::len))
+            .sum();
+        Self { files, report }
+    }
+}
+
+/// Leaves out files by time range and event names, and counts which of the two did it.
+fn kept_by_statistics(
+    files: &[DataFile],
+    predicate: Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
+    report: &mut PruningReport,
+) -> Result<Vec<DataFile>> {
+    let predicate = PruningPredicateBuilder::new()
+        .with_file_schema(schema.clone())
+        .try_build(predicate)?;
+    let kept = |about: &[&str]| predicate.prune(&FileStatistics { files, about });
+    let by_time = kept(&[TS])?;
+    let by_event = kept(&[EVENT])?;
+    let by_all = kept(&[TS, EVENT, IDENTIFIER_ID])?;
+    let mut left = Vec::new();
+    for (place, file) in files.iter().enumerate() {
+        match (by_time[place], by_event[place], by_all[place]) {
+            (false, _, _) => report.by_time += 1,
+            (_, false, _) => report.by_event += 1,
+            (_, _, false) => report.by_statistics += 1,
+            _ => left.push(file.clone()),
+        }
+    }
+    Ok(left)
+}
+
+/// Leaves out files and rows by the customers in them, as their indexes say.
+async fn kept_by_customers(
+    pinned: &Pinned,
+    files: Vec<DataFile>,
+    wanted: &RoaringBitmap,
+    report: &mut PruningReport,
+) -> Result<Vec<FileSelection>> {
+    let wanted = wanted_by_identifier(pinned, wanted);
+    let ranges = |file: DataFile| {
+        let wanted = &wanted;
+        async move {
+            let index = pinned.store().file_index(&file).await?;
+            // An identifier that the map does not know cannot be left out.
+            let is_wanted = |identifier: u32| *wanted.get(identifier as usize).unwrap_or(&true);
+            let ranges = joined_over_gaps(index.row_ranges(is_wanted));
+            Ok::<_, crate::Error>((file, ranges))
+        }
+    };
+    let found = stream::iter(files).map(ranges).buffered(INDEXES_AT_ONCE);
+    let found = found.try_collect::<Vec<_>>().await?;
+    let mut left = Vec::new();
+    for (file, ranges) in found {
+        if ranges.is_empty() {
+            report.by_customers += 1;
+            continue;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no exact count")]
+        let share = rows_in(&ranges) as f64 / file.rows as f64;
+        let rows = (share <= SELECTED_SHARE_MAX).then_some(ranges);
+        left.push(FileSelection { file, rows });
+    }
+    Ok(left)
+}
+
+/// Whether each identifier belongs to a wanted customer, by its number.
+fn wanted_by_identifier(pinned: &Pinned, wanted: &RoaringBitmap) -> Vec<bool> {
+    let customers = pinned.identities().as_slice();
+    let mut is_wanted = vec![false; customers.len()];
+    for customer in wanted {
+        match is_wanted.get_mut(customer as usize) {
+            Some(place) => *place = true,
+            None => break, // ascending: the rest are no customers either
+        }
+    }
+    customers
+        .iter()
+        .map(|&customer| is_wanted[customer as usize])
+        .collect()
+}
+
+fn rows_in(ranges: &[Range<u32>]) -> u64 {
+    ranges
+        .iter()
+        .map(|range| u64::from(range.end - range.start))
+        .sum()
+}
+
+/// Joins ranges with only a few rows between them.
+fn joined_over_gaps(ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    let mut joined: Vec<Range<u32>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start - last.end < GAP_ROWS_MIN => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined_over_gaps;
+
+    #[test]
+    fn small_gaps_are_read_and_large_ones_skipped() {
+        let joined = joined_over_gaps(vec![0..10, 12..20, 500..510]);
+        assert_eq!(joined, [0..20, 500..510]);
+    }
+}

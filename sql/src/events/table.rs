@@ -1,0 +1,222 @@
+//! The TableProvider of `events`: from filters to a plan over Parquet files.
+
+use crate::events::exec::{EventScanExec, OutputColumn};
+use crate::events::schema::{events_schema, stored_schema};
+use crate::events::selection::{FileSelection, Selection};
+use crate::events::statistics::{statistics_of, statistics_of_all};
+use crate::session::{Pinned, STORE_URL, Settings};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetRowSelection,
+};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+};
+use datafusion::datasource::source::{DataSource, DataSourceExec};
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use habitue_storage::catalog::Catalog;
+use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID};
+use parquet::arrow::arrow_reader::RowSelection;
+use std::sync::Arc;
+
+/// `events` of one snapshot.
+#[derive(Debug)]
+pub(crate) struct EventsTable {
+    pinned: Arc<Pinned>,
+    stored: SchemaRef,
+    schema: SchemaRef,
+}
+
+impl EventsTable {
+    pub(crate) fn new(pinned: Arc<Pinned>) -> Self {
+        let catalog = pinned.catalog().clone();
+        Self::with_catalog(pinned, &catalog)
+    }
+
+    /// The same under the columns of another catalog.
+    pub(crate) fn with_catalog(pinned: Arc<Pinned>, catalog: &Catalog) -> Self {
+        Self {
+            pinned,
+            stored: stored_schema(catalog),
+            schema: events_schema(catalog),
+        }
+    }
+
+    async fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
+        let pruning = Settings::of(state.config_options()).pruning;
+        let predicate = self.predicate(state, filters)?;
+        let schema = &self.schema;
+        Ok(Selection::choose(&self.pinned, pruning, filters, predicate, schema).await?)
+    }
+
+    /// The filters that the engine can evaluate, as one expression.
+    fn predicate(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let schema = DFSchema::try_from(self.schema.clone())?;
+        let planned = |filter: &Expr| state.create_physical_expr(filter.clone(), &schema).ok();
+        Ok(conjunction_opt(filters.iter().filter_map(planned)))
+    }
+
+    /// The stored columns to read, and how each wanted column comes from them.
+    fn columns(&self, wanted: &[usize]) -> Result<(Vec<usize>, Vec<OutputColumn>)> {
+        let customer = self.schema.index_of(CUSTOMER_ID)?;
+        let identifier = self.stored.index_of(IDENTIFIER_ID)?;
+        let mut columns = Vec::<usize>::new();
+        let mut outputs = Vec::with_capacity(wanted.len());
+        for &column in wanted {
+            let stored = if column == customer {
+                identifier
+            } else {
+                column
+            };
+            let read = columns.iter().position(|&read| read == stored);
+            let place = read.unwrap_or(columns.len());
+            if read.is_none() {
+                columns.push(stored);
+            }
+            outputs.push(match column == customer {
+                true => OutputColumn::CustomerOf(place),
+                false => OutputColumn::Stored(place),
+            });
+        }
+        Ok((columns, outputs))
+    }
+
+    /// The stock Parquet scan of the selected files; `columns` are places in the stored schema.
+    fn parquet_plan(
+        &self,
+        state: &dyn Session,
+        selection: &Selection,
+        columns: Vec<usize>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if selection.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(
+                self.stored.project(&columns)?,
+            ))));
+        }
+        let threads = state.config().target_partitions().max(1);
+        let (files, statistics) = self.files(selection);
+        let url = ObjectStoreUrl::parse(STORE_URL)?;
+        let config = FileScanConfigBuilder::new(url.clone(), self.source(state, &url)?)
+            .with_file_groups(FileGroup::new(files).split_files(threads))
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .with_projection_indices(Some(columns))?
+            .build();
+        Ok(DataSourceExec::from_data_source(split_over_threads(
+            config, state,
+        )?))
+    }
+
+    fn source(&self, state: &dyn Session, url: &ObjectStoreUrl) -> Result<Arc<ParquetSource>> {
+        let runtime = state.runtime_env();
+        let store = runtime.object_store(url)?;
+        // Data files never change, so their footers are kept for every later query.
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let reader = CachedParquetFileReaderFactory::new(store, footers);
+        let mut options = state.default_table_options().parquet;
+        options.global = state.config_options().execution.parquet.clone();
+        let source = ParquetSource::new(self.stored.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(reader));
+        Ok(Arc::new(source))
+    }
+
+    fn files(&self, selection: &Selection) -> (Vec<PartitionedFile>, Statistics) {
+        let known = |selected: &FileSelection| {
+            let statistics = statistics_of(&selected.file, &self.stored);
+            Arc::new(match selected.rows {
+                Some(_) => statistics.to_inexact(),
+                None => statistics,
+            })
+        };
+        let statistics = selection.files.iter().map(known).collect::<Vec<_>>();
+        let all = statistics_of_all(&statistics, &self.stored);
+        let files = selection.files.iter().zip(statistics);
+        (
+            files
+                .map(|(selected, known)| partitioned_file(selected, known))
+                .collect(),
+            all,
+        )
+    }
+}
+
+fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> PartitionedFile {
+    let object = &selected.file.object;
+    let file = PartitionedFile::new(object.path.clone(), object.bytes).with_statistics(statistics);
+    match &selected.rows {
+        Some(ranges) => {
+            let rows = usize::try_from(selected.file.rows).unwrap_or(usize::MAX);
+            let ranges = ranges
+                .iter()
+                .map(|range| range.start as usize..range.end as usize);
+            let selection = RowSelection::from_consecutive_ranges(ranges, rows);
+            file.with_extension(ParquetRowSelection::new(selection))
+        }
+        None => file,
+    }
+}
+
+/// Splits large files when there are more threads than files.
+fn split_over_threads(config: FileScanConfig, state: &dyn Session) -> Result<FileScanConfig> {
+    let optimizer = &state.config_options().optimizer;
+    if !optimizer.repartition_file_scans {
+        return Ok(config);
+    }
+    let threads = state.config().target_partitions().max(1);
+    let split = config.repartitioned(threads, optimizer.repartition_file_min_size, None)?;
+    let split = split
+        .as_deref()
+        .and_then(|source| source.downcast_ref::<FileScanConfig>());
+    Ok(split.cloned().unwrap_or(config))
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Every filter may leave out files and rows; none is sure to leave out all that do not match.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let selection = self.select(state, filters).await?;
+        let all = || (0..self.schema.fields().len()).collect();
+        let wanted = projection.cloned().unwrap_or_else(all);
+        let (columns, outputs) = self.columns(&wanted)?;
+        let input = self.parquet_plan(state, &selection, columns, limit)?;
+        let schema = Arc::new(self.schema.project(&wanted)?);
+        let scan = EventScanExec::new(input, schema, outputs, &self.pinned, selection.report);
+        Ok(Arc::new(scan))
+    }
+}

@@ -1,0 +1,22 @@
+//! Optimizer rules of ours.
+
+mod bitmap_pruning;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::Optimizer;
+use std::sync::Arc;
+
+/// The builder with our rules among the engine's.
+///
+/// They go first: filters that they make are then pushed down like any other.
+pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let mut rules = Optimizer::new().rules;
+    rules.insert(0, Arc::new(bitmap_pruning::BitmapPruning));
+    let decorrelated = rules.iter().position(|rule| rule.name() == AFTER);
+    let place = decorrelated.map_or(rules.len(), |place| place + 1);
+    rules.insert(place, Arc::new(bitmap_pruning::BitmapPruning));
+    builder.with_optimizer_rules(rules)
+}
+
+/// The rule that turns EXISTS into joins, which are membership too.
+const AFTER: &str = "extract_equijoin_predicate";

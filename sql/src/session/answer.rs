@@ -1,0 +1,56 @@
+//! What a statement answers.
+
+use crate::error::Result;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::memory::MemoryStream;
+use futures::TryStreamExt;
+use std::sync::Arc;
+
+/// The rows of an answer, as they are computed.
+pub struct Answer {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows; dropping it cancels the query.
+    pub stream: SendableRecordBatchStream,
+}
+
+impl Answer {
+    /// An answer of rows that are computed as they are read.
+    pub(crate) fn of_stream(stream: SendableRecordBatchStream) -> Self {
+        Self {
+            schema: stream.schema(),
+            stream,
+        }
+    }
+
+    /// An answer of rows that are in memory.
+    pub(crate) fn of_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
+        let stream = MemoryStream::try_new(batches, schema.clone(), None)?;
+        Ok(Self {
+            schema,
+            stream: Box::pin(stream),
+        })
+    }
+
+    /// One row with one column, `message`.
+    pub(crate) fn of_message(message: impl Into<String>) -> Result<Self> {
+        Self::of_messages([message.into()])
+    }
+
+    /// A row for each message.
+    pub(crate) fn of_messages(messages: impl IntoIterator<Item = String>) -> Result<Self> {
+        let field = Field::new("message", DataType::Utf8, false);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let column: ArrayRef = Arc::new(StringArray::from_iter_values(messages));
+        let batch = RecordBatch::try_new(schema.clone(), vec![column])
+            .map_err(|error| crate::Error::from_datafusion(error.into(), ""))?;
+        Self::of_batches(schema, vec![batch])
+    }
+
+    /// All rows.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>> {
+        Ok(self.stream.try_collect().await?)
+    }
+}

@@ -1,0 +1,156 @@
+//! A session: settings and temporary tables of one user, and the running of statements.
+//!
+//! The session's own [`SessionContext`] holds settings, functions and temporary tables. Every
+//! statement runs in a context derived from it, in which the tables of the database show one pinned
+//! snapshot; see [`Query`].
+
+mod answer;
+mod catalog;
+mod database;
+mod load;
+mod pinned;
+mod query;
+mod settings;
+
+pub use answer::Answer;
+pub(crate) use database::STORE_URL;
+pub use database::{Database, DatabaseOptions, LocalFiles};
+pub(crate) use load::needs_of;
+pub(crate) use pinned::{Pinned, SegmentKey};
+pub(crate) use query::Query;
+pub(crate) use settings::{AsOf, Pruning, Settings, parse_time};
+
+use crate::error::{Error, Result};
+use crate::rules::with_our_rules;
+use crate::statements::{self, Located};
+use crate::table_functions;
+use catalog::Temporary;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use habitue_storage::snapshot::Snapshot;
+use std::sync::Arc;
+
+/// The catalog that holds the database.
+pub(crate) const CATALOG: &str = "habitue";
+/// The schema of `events`, `customers` and whatever a session creates.
+pub(crate) const MAIN: &str = "main";
+
+/// Runs statements, one after the other.
+///
+/// ```no_run
+/// # async fn example(session: habitue_sql::Session) -> habitue_sql::Result<()> {
+/// let answer = session.run("SELECT count(*) FROM events").await?;
+/// let batches = answer.collect().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    database: Database,
+    context: SessionContext,
+    temporary: Arc<Temporary>,
+}
+
+impl Session {
+    pub(crate) fn new(database: Database) -> Self {
+        let temporary = Arc::new(Temporary::default());
+        let context = base_context(&database, &temporary);
+        Self {
+            database,
+            context,
+            temporary,
+        }
+    }
+
+    /// Runs one statement; a query is computed as its answer is read.
+    pub async fn run(&self, sql: &str) -> Result<Answer> {
+        let mut found = statements::parse(sql)?;
+        match (found.len(), found.pop()) {
+            (1, Some(statement)) => self.run_statement(statement).await,
+            (count, _) => Err(Error::invalid(
+                "the text",
+                format!("one statement is wanted, {count} came"),
+            )),
+        }
+    }
+
+    /// Runs all statements of a text, in order; the first that fails ends it.
+    pub async fn run_all(&self, sql: &str) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for statement in statements::parse(sql)? {
+            answers.push(self.run_statement(statement).await?);
+        }
+        Ok(answers)
+    }
+
+    /// The session's settings, functions and temporary tables. The tables of the database are not
+    /// in it: they show a snapshot, and [`Session::run`] pins one for each statement.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// The database that it belongs to.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    async fn run_statement(&self, statement: Located) -> Result<Answer> {
+        Box::pin(statements::run(self, statement)).await
+    }
+
+    /// The snapshot that the settings ask for.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let as_of = Settings::of(self.context.state().config_options()).as_of;
+        let store = self.database.store();
+        Ok(match as_of {
+            AsOf::Newest => store.snapshot().await?,
+            AsOf::Version(version) => store.snapshot_at(version).await?,
+            AsOf::Timestamp(time) => store.snapshot_as_of(time).await?,
+        })
+    }
+
+    /// Pins the snapshot that the settings ask for.
+    pub(crate) async fn query(&self) -> Result<Query> {
+        let snapshot = self.snapshot().await?;
+        let pinned = Pinned::new(self.database.store().clone(), snapshot).await?;
+        self.query_over(Arc::new(pinned))
+    }
+
+    /// A query over a snapshot that is pinned already.
+    pub(crate) fn query_over(&self, pinned: Arc<Pinned>) -> Result<Query> {
+        Query::new(self, pinned)
+    }
+
+    pub(crate) fn temporary(&self) -> &Arc<Temporary> {
+        &self.temporary
+    }
+}
+
+fn base_context(database: &Database, temporary: &Temporary) -> SessionContext {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, MAIN)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(database.options().threads.max(1));
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.extensions.insert(Settings::default());
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(database.runtime().clone());
+    let mut context = SessionContext::new_with_state(with_our_rules(state).build());
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    // A new memory catalog takes any schema.
+    let _ = catalog.register_schema(MAIN, temporary.tables().clone());
+    context.register_catalog(CATALOG, catalog);
+    register_functions(&mut context);
+    context
+}
+
+/// The functions that need no snapshot.
+fn register_functions(context: &mut SessionContext) {
+    let _ = habitue_udf::register_all(context);
+    // Names of functions cannot clash with anything in a new context.
+    let _ = datafusion_functions_json::register_all(context);
+    let _ = table_functions::register_table_functions(context);
+}

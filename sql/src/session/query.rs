@@ -1,0 +1,131 @@
+//! One statement over one pinned snapshot.
+
+use crate::error::{Error, Named, Result};
+use crate::session::catalog::{HabitueCatalog, catalogs_with};
+use crate::session::{Answer, CATALOG, LocalFiles, MAIN, Pinned, Session, needs_of};
+use crate::{functions, segments, tables};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// A context in which the tables and functions of the database show one snapshot.
+#[derive(Clone)]
+pub(crate) struct Query {
+    context: SessionContext,
+    pinned: Arc<Pinned>,
+    local_files: LocalFiles,
+}
+
+impl Query {
+    pub(crate) fn new(session: &Session, pinned: Arc<Pinned>) -> Result<Self> {
+        let base = session.context().state();
+        let catalog = Arc::new(HabitueCatalog::new(
+            pinned.clone(),
+            session.temporary().clone(),
+            base.catalog_list().catalog(CATALOG),
+        ));
+        let catalogs = catalogs_with(base.catalog_list().as_ref(), catalog.clone());
+        let state = SessionStateBuilder::new_from_existing(base)
+            .with_session_id(session.context().session_id())
+            .with_catalog_list(catalogs)
+            .build();
+        let mut context = SessionContext::new_with_state(state);
+        let local_files = session.database().options().local_files;
+        if local_files == LocalFiles::Allowed {
+            context = context.enable_url_table();
+        }
+        functions::register(&context, &pinned);
+        segments::register(&context, &pinned);
+        tables::register(&context);
+        catalog.plan_views_in(&context);
+        Ok(Self {
+            context,
+            pinned,
+            local_files,
+        })
+    }
+
+    pub(crate) fn pinned(&self) -> &Arc<Pinned> {
+        &self.pinned
+    }
+
+    /// Plans a statement and reads what it needs.
+    pub(crate) async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
+        let planned = self.context.state().statement_to_plan(statement).await;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.with_known_tables(Error::from(error)).await),
+        };
+        needs_of(&plan)?.load(&self.pinned).await?;
+        Ok(plan)
+    }
+
+    /// Runs a plan; its rows are computed as they are read.
+    pub(crate) async fn answer(&self, plan: LogicalPlan) -> Result<Answer> {
+        self.refuse_local_files(&plan)?;
+        let frame = self.context.execute_logical_plan(plan).await?;
+        let stream = frame.execute_stream().await?;
+        // `information_schema` plans views while it is read, so the context must live as long.
+        let keep = self.context.clone();
+        let schema = stream.schema();
+        let stream = stream.map(move |batch| {
+            let _context = &keep;
+            batch
+        });
+        Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(
+            schema, stream,
+        ))))
+    }
+
+    fn refuse_local_files(&self, plan: &LogicalPlan) -> Result<()> {
+        let what = match plan {
+            LogicalPlan::Copy(_) => "COPY",
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => "CREATE EXTERNAL TABLE",
+            _ => return Ok(()),
+        };
+        match self.local_files {
+            LocalFiles::Allowed => Ok(()),
+            LocalFiles::Refused => Err(Error::NotAllowed { what: what.into() }),
+        }
+    }
+
+    /// The error with the nearest table or table function, if it is about an unknown one.
+    async fn with_known_tables(&self, error: Error) -> Error {
+        match error {
+            Error::Unknown {
+                named: Named::Table,
+                name,
+                ..
+            } => {
+                let state = self.context.state();
+                let catalog = state.catalog_list().catalog(CATALOG);
+                let mut known = Vec::new();
+                for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
+                    let tables = catalog.as_ref().and_then(|catalog| catalog.schema(&schema));
+                    let names = tables.map_or_else(Vec::new, |tables| tables.table_names());
+                    let system = schema != MAIN;
+                    known.extend(names.into_iter().map(|name| match system {
+                        true => format!("{schema}.{name}"),
+                        false => name,
+                    }));
+                }
+                Error::unknown(Named::Table, name, known.iter().map(String::as_str))
+            }
+            Error::Unknown {
+                named: Named::Function,
+                name,
+                suggestion: None,
+                ..
+            } => {
+                let state = self.context.state();
+                let known = state.table_functions().keys().map(String::as_str);
+                Error::unknown(Named::Function, name, known)
+            }
+            other => other,
+        }
+    }
+}

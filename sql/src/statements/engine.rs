@@ -1,0 +1,87 @@
+//! Statements of the engine: queries, temporary tables and views, settings.
+
+use crate::error::{Error, Result};
+use crate::session::{Answer, Session};
+use crate::statements::Statement;
+use crate::statements::words::Words;
+use datafusion::logical_expr::{LogicalPlan, Statement as PlannedStatement};
+use datafusion::sql::parser::{ResetStatement, Statement as EngineStatement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+
+pub(super) fn parse(words: &mut Words<'_>) -> Result<Statement> {
+    let sql = words.sql();
+    let statement = words.engine().parse_statement();
+    let statement = statement.map_err(|error| Error::from_datafusion(error, sql))?;
+    Ok(Statement::Engine(Box::new(statement)))
+}
+
+pub(super) async fn run(session: &Session, statement: EngineStatement) -> Result<Answer> {
+    match &statement {
+        EngineStatement::Statement(sql) => match sql.as_ref() {
+            // A setting that makes the snapshot unreadable must be changeable without one.
+            SqlStatement::Set(_) => return set(session, statement).await,
+            SqlStatement::Prepare { .. } => {
+                let reason = "a prepared plan would keep the snapshot of its preparation";
+                return Err(Error::invalid("PREPARE", reason));
+            }
+            _ => {}
+        },
+        EngineStatement::Reset(ResetStatement::Variable(name)) => {
+            return reset(session, &name.to_string(), statement.clone()).await;
+        }
+        _ => {}
+    }
+    let query = session.query().await?;
+    let plan = query.plan(statement).await?;
+    query.answer(plan).await
+}
+
+/// Changes the session's own settings, and takes the change back when it cannot be read with.
+async fn set(session: &Session, statement: EngineStatement) -> Result<Answer> {
+    let before = session.context().copied_config();
+    let plan = session
+        .context()
+        .state()
+        .statement_to_plan(statement)
+        .await?;
+    if let LogicalPlan::Statement(PlannedStatement::SetVariable(setting)) = &plan {
+        ensure_of_session(&setting.variable)?;
+    }
+    session.context().execute_logical_plan(plan).await?;
+    match session.snapshot().await {
+        Ok(_) => Answer::of_message("set"),
+        Err(error) => {
+            *session.context().state_ref().write().config_mut() = before;
+            Err(error)
+        }
+    }
+}
+
+async fn reset(session: &Session, name: &str, statement: EngineStatement) -> Result<Answer> {
+    ensure_of_session(name)?;
+    if name.to_lowercase().starts_with("habitue.") {
+        let state = session.context().state_ref();
+        state
+            .write()
+            .config_mut()
+            .options_mut()
+            .set(&name.to_lowercase(), "default")?;
+    } else {
+        let plan = session
+            .context()
+            .state()
+            .statement_to_plan(statement)
+            .await?;
+        session.context().execute_logical_plan(plan).await?;
+    }
+    Answer::of_message("reset")
+}
+
+/// Memory and spilling belong to the database: sessions share them.
+fn ensure_of_session(name: &str) -> Result<()> {
+    if name.to_lowercase().starts_with("datafusion.runtime.") {
+        let reason = "memory and temporary files are set when the database is opened";
+        return Err(Error::invalid(name, reason));
+    }
+    Ok(())
+}

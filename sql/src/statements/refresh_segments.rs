@@ -1,0 +1,153 @@
+//! `REFRESH SEGMENT`: computes segments anew and keeps who entered and who left.
+
+use crate::error::{Error, Named, Result};
+use crate::segments::Members;
+use crate::session::{Answer, Query, Session};
+use crate::statements::ensure_newest;
+use crate::statements::segment_query::SegmentQuery;
+use crate::statements::words::Words;
+use crate::tables::columns::{bigints, one_batch, required, schema, texts};
+use arrow::datatypes::DataType;
+use habitue_storage::catalog::{Catalog, SegmentKind};
+use habitue_storage::log::action::SegmentVersion;
+use habitue_storage::segment::NewSegmentVersion;
+use std::sync::Arc;
+
+/// A parsed statement.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RefreshSegments {
+    /// This one, from the others as they are.
+    One(String),
+    /// All that follow their definition, each after those that it reads.
+    All,
+}
+
+/// ```text
+/// REFRESH SEGMENT name
+/// REFRESH ALL SEGMENTS
+/// ```
+pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<RefreshSegments>> {
+    if words.take(&["REFRESH", "ALL", "SEGMENTS"]) {
+        return Ok(Some(RefreshSegments::All));
+    }
+    if words.take(&["REFRESH", "SEGMENT"]) {
+        return Ok(Some(RefreshSegments::One(
+            words.name("the segment's name")?,
+        )));
+    }
+    match words.take(&["REFRESH"]) {
+        true => Err(words.expected("SEGMENT name or ALL SEGMENTS")),
+        false => Ok(None),
+    }
+}
+
+impl RefreshSegments {
+    /// Computes everything from one snapshot and publishes it in one commit.
+    pub(super) async fn run(self, session: &Session) -> Result<Answer> {
+        ensure_newest(session)?;
+        let query = session.query().await?;
+        let names = self.names(query.pinned().catalog())?;
+        let mut computed = Vec::with_capacity(names.len());
+        for name in &names {
+            let version = compute(name, &query)
+                .await
+                .map_err(|error| Error::InSegment {
+                    name: name.clone(),
+                    source: Box::new(error),
+                })?;
+            computed.push(version);
+        }
+        let published = match computed.is_empty() {
+            true => Vec::new(),
+            false => {
+                session
+                    .database()
+                    .store()
+                    .publish_segments(computed)
+                    .await?
+            }
+        };
+        answer(&names, &published)
+    }
+
+    /// The segments to compute, each after those that it reads.
+    fn names(&self, catalog: &Catalog) -> Result<Vec<String>> {
+        match self {
+            Self::All => Ok(in_order_of_use(catalog)),
+            Self::One(name) => match catalog.segments.get(name) {
+                Some(segment) if segment.kind == SegmentKind::Static => Err(Error::invalid(
+                    format!("segment '{name}'"),
+                    "it is static and keeps its members; CREATE OR REPLACE gives it others",
+                )),
+                Some(_) => Ok(vec![name.clone()]),
+                None => {
+                    let known = catalog.segments.keys().map(String::as_str);
+                    Err(Error::unknown(Named::Segment, name, known))
+                }
+            },
+        }
+    }
+}
+
+/// All segments that follow their definition, each after those that it reads.
+fn in_order_of_use(catalog: &Catalog) -> Vec<String> {
+    let dynamic = |name: &&String| {
+        catalog
+            .segments
+            .get(*name)
+            .is_some_and(|segment| segment.kind == SegmentKind::Dynamic)
+    };
+    let mut waiting = catalog.segments.keys().filter(dynamic).collect::<Vec<_>>();
+    let mut ordered = Vec::<String>::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let is_ready = |name: &&String| {
+            catalog.segments[*name]
+                .uses
+                .iter()
+                .all(|used| !waiting.contains(&used))
+        };
+        let ready = waiting.iter().copied().filter(is_ready).collect::<Vec<_>>();
+        if ready.is_empty() {
+            // A circle cannot be created; if one is there, each reads the version before.
+            ordered.extend(waiting.into_iter().cloned());
+            return ordered;
+        }
+        waiting.retain(|name| !ready.contains(name));
+        ordered.extend(ready.into_iter().cloned());
+    }
+    ordered
+}
+
+async fn compute(name: &str, query: &Query) -> Result<NewSegmentVersion> {
+    let pinned = query.pinned();
+    let definition = pinned.segment(name)?;
+    let members = SegmentQuery::plan(&definition.sql, query)
+        .await?
+        .compute(query)
+        .await?;
+    pinned.set_members(name, Arc::new(Members::new(members.clone())));
+    Ok(NewSegmentVersion {
+        segment_id: definition.id,
+        defined_at_us: definition.defined_at_us,
+        computed_at: pinned.snapshot().version,
+        members,
+    })
+}
+
+fn answer(names: &[String], published: &[SegmentVersion]) -> Result<Answer> {
+    let schema = schema([
+        required("name", DataType::Utf8),
+        required("version", DataType::Int64),
+        required("customers", DataType::Int64),
+        required("entered", DataType::Int64),
+        required("left", DataType::Int64),
+    ]);
+    let columns = vec![
+        texts(names),
+        bigints(published.iter().map(|version| version.number)),
+        bigints(published.iter().map(|version| version.customers)),
+        bigints(published.iter().map(|version| version.customers_entered)),
+        bigints(published.iter().map(|version| version.customers_left)),
+    ];
+    Answer::of_batches(schema.clone(), one_batch(schema, columns)?)
+}
