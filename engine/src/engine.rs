@@ -1,0 +1,102 @@
+//! An open database.
+
+use crate::builder::EngineBuilder;
+use crate::error::Result;
+use crate::ingest::{self, IngestRequest};
+use crate::resources::Resources;
+use arrow::record_batch::RecordBatch;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use habitue_sql::{Database, DatabaseOptions, LocalFiles, Session};
+use habitue_storage::ingest::IngestSummary;
+use habitue_storage::snapshot::Snapshot;
+use habitue_storage::store::Store;
+use std::fmt;
+use std::sync::Arc;
+
+/// An open database: events go in, SQL is answered. Clones share everything.
+///
+/// All of it needs a tokio runtime with time enabled, of any flavour.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) resources: Resources,
+    database: Database,
+    session: Session,
+}
+
+impl Engine {
+    /// Opens the database at a URL with default settings: a folder's path, `file://`, `memory://`
+    /// (a new, empty one), and by feature `s3://`, `gs://`, `az://`.
+    pub async fn open(url: &str) -> Result<Self> {
+        Self::builder().open(url).await
+    }
+
+    /// Settings for opening or creating a database.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(crate) fn new(
+        store: Store,
+        resources: Resources,
+        local_files: LocalFiles,
+    ) -> Result<Self> {
+        let options = DatabaseOptions {
+            memory_bytes_max: usize::try_from(resources.memory_bytes_max).unwrap_or(usize::MAX),
+            threads: resources.threads,
+            spill_dir: Some(resources.spill_dir.clone()),
+            local_files,
+        };
+        let database = Database::new(store.clone(), options)?;
+        let session = database.session();
+        Ok(Self { store, resources, database, session })
+    }
+
+    /// Takes in the events of one input: one commit, however large it is, or nothing at all.
+    /// The same input twice changes nothing.
+    pub async fn ingest(&self, request: IngestRequest) -> Result<IngestSummary> {
+        ingest::run(&self.store, &self.resources, request).await
+    }
+
+    /// Runs one SQL statement in the engine's own session; a query is computed as its answer is
+    /// read. Settings made with `SET` last; [`Engine::session`] gives sessions of their own.
+    pub async fn sql(&self, sql: &str) -> Result<SendableRecordBatchStream> {
+        Ok(self.session.run(sql).await?.stream)
+    }
+
+    /// Runs one SQL statement and collects its whole answer.
+    pub async fn sql_all(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        Ok(self.session.run(sql).await?.collect().await?)
+    }
+
+    /// A new session, with settings and temporary tables of its own.
+    pub fn session(&self) -> Session {
+        self.database.session()
+    }
+
+    /// Computes one segment anew, or all of them in the order in which they use each other.
+    /// Answers what `REFRESH` answers.
+    pub async fn refresh(&self, segment: Option<&str>) -> Result<Vec<RecordBatch>> {
+        let statement = match segment {
+            Some(name) => format!("REFRESH SEGMENT \"{}\"", name.replace('"', "\"\"")),
+            None => "REFRESH ALL SEGMENTS".into(),
+        };
+        self.sql_all(&statement).await
+    }
+
+    /// The newest version of the database.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        Ok(self.store.snapshot().await?)
+    }
+
+    /// The store under the engine, for what the engine has no words for.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("url", &self.store.bucket().url()).finish()
+    }
+}
