@@ -3,12 +3,12 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resources::{Resources, default_memory_bytes};
+use habitue_sql::LocalFiles;
 use habitue_storage::bucket::Bucket;
 use habitue_storage::catalog::Catalog;
 use habitue_storage::store::Store;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use habitue_sql::LocalFiles;
 
 /// What to do when there is no database at the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

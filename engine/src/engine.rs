@@ -36,11 +36,7 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    pub(crate) fn new(
-        store: Store,
-        resources: Resources,
-        local_files: LocalFiles,
-    ) -> Result<Self> {
+    pub(crate) fn new(store: Store, resources: Resources, local_files: LocalFiles) -> Result<Self> {
         let options = DatabaseOptions {
             memory_bytes_max: usize::try_from(resources.memory_bytes_max).unwrap_or(usize::MAX),
             threads: resources.threads,
@@ -49,7 +45,12 @@ impl Engine {
         };
         let database = Database::new(store.clone(), options)?;
         let session = database.session();
-        Ok(Self { store, resources, database, session })
+        Ok(Self {
+            store,
+            resources,
+            database,
+            session,
+        })
     }
 
     /// Takes in the events of one input: one commit, however large it is, or nothing at all.
@@ -97,6 +98,9 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Engine").field("url", &self.store.bucket().url()).finish()
+        formatter
+            .debug_struct("Engine")
+            .field("url", &self.store.bucket().url())
+            .finish()
     }
 }

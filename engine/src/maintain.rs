@@ -91,7 +91,10 @@ impl Engine {
             Some(options) => Some(self.store.collect_garbage(options).await?),
             None => None,
         };
-        Ok(MaintainSummary { compaction, garbage })
+        Ok(MaintainSummary {
+            compaction,
+            garbage,
+        })
     }
 
     /// Reads back every object that a readable version names, and checks what they say of each

@@ -24,10 +24,15 @@ pub(crate) async fn run(
     resources: &Resources,
     request: IngestRequest,
 ) -> Result<IngestSummary> {
-    let name = request.source.clone().unwrap_or_else(|| request.input.name());
+    let name = request
+        .source
+        .clone()
+        .unwrap_or_else(|| request.input.name());
     let shape = match request.select {
         Some(_) => Shape::Table,
-        None => Shape::Events { namespaces: namespaces(store).await? },
+        None => Shape::Events {
+            namespaces: namespaces(store).await?,
+        },
     };
     let opening = Opening {
         format: request.format,
@@ -55,7 +60,11 @@ pub(crate) async fn run(
             ensure_event_columns(&name, &opened.schema, "map them with --select")?;
             feeding.feed(opened).await?;
         }
-        Some(sql) => feeding.feed_selected(store, resources, opened, &sql).await?,
+        Some(sql) => {
+            feeding
+                .feed_selected(store, resources, opened, &sql)
+                .await?
+        }
     }
     Ok(feeding.ingest.commit().await?)
 }
@@ -63,7 +72,11 @@ pub(crate) async fn run(
 async fn namespaces(store: &Store) -> Result<Vec<String>> {
     let snapshot = store.snapshot().await?;
     let catalog = store.catalog(&snapshot).await?;
-    Ok(catalog.namespaces.iter().map(|namespace| namespace.name.clone()).collect())
+    Ok(catalog
+        .namespaces
+        .iter()
+        .map(|namespace| namespace.name.clone())
+        .collect())
 }
 
 /// Without these two columns every single row would be rejected.
@@ -72,7 +85,11 @@ fn ensure_event_columns(name: &str, schema: &SchemaRef, advice: &str) -> Result<
         if schema.fields().is_empty() || schema.field_with_name(wanted).is_ok() {
             continue;
         }
-        let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         return Err(Error::unreadable(
             name,
             format!("no column {wanted} among {}; {advice}", columns.join(", ")),
@@ -156,7 +173,9 @@ impl Feeding {
     }
 
     fn tell(&mut self) {
-        let Some(call) = &mut self.on_progress else { return };
+        let Some(call) = &mut self.on_progress else {
+            return;
+        };
         let progress = self.ingest.progress();
         call(IngestProgress {
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
@@ -185,7 +204,10 @@ async fn select(
         local_files: LocalFiles::Allowed,
     };
     let session = Database::new(store.clone(), options)?.session();
-    session.context().register_table("input", Arc::new(table)).map_err(select_error)?;
+    session
+        .context()
+        .register_table("input", Arc::new(table))
+        .map_err(select_error)?;
     Ok(session.run(sql).await?)
 }
 
@@ -193,10 +215,16 @@ async fn select(
 fn ensure_query(sql: &str) -> Result<()> {
     let mut rest = sql.trim_start();
     while let Some(comment) = rest.strip_prefix("--") {
-        rest = comment.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
+        rest = comment
+            .split_once('\n')
+            .map_or("", |(_, rest)| rest)
+            .trim_start();
     }
     let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
-    if ["SELECT", "WITH"].iter().any(|wanted| word.eq_ignore_ascii_case(wanted)) {
+    if ["SELECT", "WITH"]
+        .iter()
+        .any(|wanted| word.eq_ignore_ascii_case(wanted))
+    {
         return Ok(());
     }
     Err(Error::Invalid {
