@@ -103,9 +103,8 @@ impl Workshop<'_> {
         let bucket = self.store.bucket();
         let schema = Arc::clone(&self.schema);
         let rows = read::read_columns(bucket, file, schema, shares.batch_rows).await?;
-        // The reader holds the encoded columns of one row group.
         let reader_bytes = usize::try_from(row_group_bytes(file)).unwrap_or(usize::MAX);
-        let run = Run::Stored { rows, _reader: self.memory.hold(reader_bytes) };
+        let run = Run::Stored { rows, reader_bytes, reader: self.memory.hold(0) };
         let order = self.orders.get(&file.object.path);
         let keeps_unit = file.partition_unit <= job.unit && is_nested(file, job);
         if keeps_unit && order.is_some_and(|order| order.is_sorted) {
@@ -154,6 +153,7 @@ impl Workshop<'_> {
             unit: job.unit,
             ingested: (from.unwrap_or(0), to.unwrap_or(0)),
             file_rows_target: self.options.file_rows_target.max(1),
+            rows_max: usize::try_from(job.rows).unwrap_or(usize::MAX),
             encoder_bytes_max: shares.encoder_bytes_max,
             memory: self.memory.clone(),
             files: Vec::new(),

@@ -14,6 +14,9 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// However little memory there is, smaller row groups would cost more than they save.
+const ROW_GROUP_ROWS_MIN: usize = 1024;
+
 /// Where the rows of a job go.
 pub(super) struct Output {
     pub(super) bucket: Bucket,
@@ -22,6 +25,8 @@ pub(super) struct Output {
     pub(super) unit: PartitionUnit,
     pub(super) ingested: (u64, u64),
     pub(super) file_rows_target: u64,
+    /// No file will have more rows.
+    pub(super) rows_max: usize,
     /// An encoder that takes more closes its row group early.
     pub(super) encoder_bytes_max: usize,
     pub(super) memory: Memory,
@@ -97,7 +102,8 @@ impl Output {
         let slice = batch.slice(rows.start, rows.len());
         open.encoder.write(&slice, |identifier| self.map.customer_of(identifier))?;
         open.last = last;
-        if open.encoder.memory_bytes() > self.encoder_bytes_max {
+        let is_large = open.encoder.memory_bytes() > self.encoder_bytes_max;
+        if is_large && open.encoder.rows_in_memory() >= ROW_GROUP_ROWS_MIN {
             open.encoder.flush()?;
         }
         open.held.resize(open.encoder.memory_bytes());
@@ -113,7 +119,8 @@ impl Output {
             sorted_by: SortedBy::Customer { identity_version: self.identity_version },
             ingested: self.ingested,
         };
-        let encoder = DataFileEncoder::new(batch.schema(), origin, self.bucket.new_uuid())?;
+        let (schema, name) = (batch.schema(), self.bucket.new_uuid());
+        let encoder = DataFileEncoder::new(schema, origin, name, self.rows_max)?;
         let front = self.bucket.writer(encoder.path()).await?;
         Ok(OpenFile { encoder, front, last, held: self.memory.hold(0) })
     }

@@ -5,7 +5,7 @@ use super::memory::{Held, Memory};
 use crate::error::{Error, Result};
 use crate::identity::IdentityMap;
 use crate::log::action::PartitionUnit;
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
@@ -13,9 +13,11 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Rows in their order, batch by batch.
@@ -23,8 +25,9 @@ pub(super) enum Run {
     /// Rows of a data file.
     Stored {
         rows: BoxStream<'static, Result<RecordBatch>>,
-        /// The memory of the reader; given back when this is dropped.
-        _reader: Held,
+        /// The encoded columns of a row group, which the reader holds once it is asked.
+        reader_bytes: usize,
+        reader: Held,
     },
     /// Rows of a temporary file; the file goes when this is dropped.
     Spilled(Box<StreamReader<BufReader<File>>>),
@@ -35,7 +38,10 @@ impl Run {
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let batch = match self {
-                Self::Stored { rows, .. } => rows.next().await.transpose()?,
+                Self::Stored { rows, reader_bytes, reader } => {
+                    reader.resize(*reader_bytes);
+                    rows.next().await.transpose()?
+                }
                 Self::Spilled(reader) => reader.next().transpose().map_err(ipc_error)?,
             };
             match batch {
@@ -134,9 +140,25 @@ impl Sorter<'_> {
     }
 }
 
-/// What a batch takes, with its keys.
+/// What a batch takes, with its keys. Columns that were read from a temporary file share one
+/// buffer, which counts once.
 pub(super) fn memory_of(batch: &RecordBatch) -> usize {
-    batch.get_array_memory_size() + batch.num_rows() * size_of::<RowKey>()
+    let mut seen = HashSet::new();
+    let buffers: usize =
+        batch.columns().iter().map(|column| buffers_of(&column.to_data(), &mut seen)).sum();
+    buffers + batch.num_rows() * size_of::<RowKey>()
+}
+
+fn buffers_of(data: &ArrayData, seen: &mut HashSet<NonNull<u8>>) -> usize {
+    let nulls = data.nulls().map(arrow::buffer::NullBuffer::buffer);
+    let own: usize = data
+        .buffers()
+        .iter()
+        .chain(nulls)
+        .filter(|buffer| seen.insert(buffer.data_ptr()))
+        .map(arrow::buffer::Buffer::capacity)
+        .sum();
+    own + data.child_data().iter().map(|child| buffers_of(child, seen)).sum::<usize>()
 }
 
 pub(super) fn ipc_error(error: arrow::error::ArrowError) -> Error {

@@ -54,12 +54,18 @@ struct Statistics {
 }
 
 impl DataFileEncoder {
-    /// Begins a data file of this name.
-    pub(crate) fn new(schema: SchemaRef, origin: DataFileOrigin, name: Uuid) -> Result<Self> {
+    /// Begins a data file of this name, which will have at most so many rows.
+    pub(crate) fn new(
+        schema: SchemaRef,
+        origin: DataFileOrigin,
+        name: Uuid,
+        rows_max: usize,
+    ) -> Result<Self> {
         let Partition { unit, start_us } = origin.partition;
         let path = layout::data_file(unit, start_us, name)?;
         let failed = |error| parquet_error(&path, error);
-        let properties = writer_properties(&schema, origin.sorted_by).map_err(failed)?;
+        let properties = writer_properties(&schema, origin.sorted_by, rows_max);
+        let properties = properties.map_err(failed)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
         let (index, statistics) = (FileIndexBuilder::default(), Statistics::default());
         Ok(Self { path, origin, writer, index, statistics })
@@ -88,6 +94,11 @@ impl DataFileEncoder {
     /// The memory it holds.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.writer.memory_size() + self.writer.inner().len()
+    }
+
+    /// The rows of the row group so far.
+    pub(crate) fn rows_in_memory(&self) -> usize {
+        self.writer.in_progress_rows()
     }
 
     /// Closes the row group so far, to give memory back.

@@ -27,8 +27,15 @@ pub const PAGE_ROWS: usize = 8 * 1024;
 /// How many event ids the filter takes for seen that are not; each costs a look at the ids.
 const EVENT_ID_FALSE_POSITIVES: f64 = 0.001;
 
-/// The properties of a data file with these columns.
-pub(super) fn writer_properties(schema: &Schema, sorted_by: SortedBy) -> Result<WriterProperties> {
+/// The properties of a data file with these columns and at most so many rows.
+pub(super) fn writer_properties(
+    schema: &Schema,
+    sorted_by: SortedBy,
+    rows_max: usize,
+) -> Result<WriterProperties> {
+    // The filter of a row group is made this large, and made smaller in the end: for a small file
+    // that would be most of the work.
+    let ids_max = rows_max.clamp(1, ROW_GROUP_ROWS) as u64;
     let mut builder = WriterProperties::builder()
         .set_created_by("habitue".into())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -46,7 +53,7 @@ pub(super) fn writer_properties(schema: &Schema, sorted_by: SortedBy) -> Result<
         .set_column_encoding(event::EVENT_ID.into(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_column_bloom_filter_enabled(event::EVENT_ID.into(), true)
         .set_column_bloom_filter_fpp(event::EVENT_ID.into(), EVENT_ID_FALSE_POSITIVES)
-        .set_column_bloom_filter_max_ndv(event::EVENT_ID.into(), ROW_GROUP_ROWS as u64);
+        .set_column_bloom_filter_max_ndv(event::EVENT_ID.into(), ids_max);
     for name in [event::RECEIVED_AT, event::AMOUNT, event::QUANTITY] {
         builder = builder.set_column_statistics_enabled(name.into(), EnabledStatistics::Chunk);
     }

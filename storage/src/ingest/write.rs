@@ -77,7 +77,8 @@ impl ChunkToWrite {
                 ingested: (0, 0),
             };
             let name = self.names[&partition];
-            let mut encoder = DataFileEncoder::new(self.batches[0].schema(), origin, name)?;
+            let schema = self.batches[0].schema();
+            let mut encoder = DataFileEncoder::new(schema, origin, name, of_one.len())?;
             for rows in of_one.chunks(SORTED_BATCH_ROWS) {
                 let places: Vec<(usize, usize)> =
                     rows.iter().map(|&(.., batch, row)| (batch as usize, row as usize)).collect();
