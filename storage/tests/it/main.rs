@@ -18,6 +18,7 @@ mod faults;
 mod garbage;
 mod identity;
 mod ingest;
+mod ingest_faults;
 mod laws;
 mod opening;
 mod segments;
