@@ -1,0 +1,3 @@
+//! The SQL crate from outside: one binary, one module per subject.
+
+mod table_functions;

@@ -1,0 +1,81 @@
+//! What breaks: people who belong together are taken for different ones.
+
+use super::{collect, rows, session};
+use proptest::prelude::{Strategy, prop};
+use proptest::test_runner::{Config, TestRunner};
+
+#[tokio::test]
+async fn numbers_texts_and_nulls_have_components() {
+    let context = session(3);
+    let numbers = "SELECT * FROM connected_components(\
+        (SELECT * FROM (VALUES (3, 2), (2, 1), (8, 7), (9, NULL), (NULL, NULL)) AS e(a, b)), a, b) \
+        ORDER BY id";
+    assert_eq!(
+        rows(&context, numbers).await,
+        ["1 1", "2 1", "3 1", "7 7", "8 7", "9 9"]
+    );
+    let texts = "SELECT * FROM connected_components((SELECT * FROM (VALUES ('b', 'a'), ('c', 'b')) \
+        AS e(x, y)), a => x, b => y) ORDER BY id";
+    assert_eq!(rows(&context, texts).await, ["a a", "b a", "c a"]);
+}
+
+#[tokio::test]
+async fn no_links_have_no_components() {
+    let context = session(3);
+    let sql = "SELECT * FROM connected_components((SELECT 1 AS a, 2 AS b WHERE false), a, b)";
+    assert!(rows(&context, sql).await.is_empty());
+}
+
+/// The smallest value that each value can be walked to, by walking until nothing changes.
+fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
+    let mut component: std::collections::BTreeMap<i64, i64> = edges
+        .iter()
+        .flat_map(|(a, b)| [(*a, *a), (*b, *b)])
+        .collect();
+    loop {
+        let before = component.clone();
+        for (a, b) in edges {
+            let smallest = component[a].min(component[b]);
+            component.insert(*a, smallest);
+            component.insert(*b, smallest);
+        }
+        if component == before {
+            break;
+        }
+    }
+    component
+        .iter()
+        .map(|(id, component)| format!("{id} {component}"))
+        .collect()
+}
+
+#[test]
+fn components_are_those_of_a_slow_model_however_they_are_partitioned() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases: 24,
+        ..Config::default()
+    });
+    let edges = prop::collection::vec((-20i64..40, -20i64..40), 1..60);
+    let cases = (edges, 1usize..4).prop_map(|case| case);
+    let test = |(edges, partitions): (Vec<(i64, i64)>, usize)| {
+        let values: Vec<_> = edges.iter().map(|(a, b)| format!("({a}, {b})")).collect();
+        let answer = runtime.block_on(async {
+            let context = session(partitions);
+            let values = values.join(", ");
+            collect(
+                &context,
+                &format!("CREATE TABLE e AS SELECT * FROM (VALUES {values}) AS e(a, b)"),
+            )
+            .await;
+            rows(
+                &context,
+                "SELECT * FROM connected_components(e, a, b) ORDER BY id",
+            )
+            .await
+        });
+        assert_eq!(answer, slow_components(&edges));
+        Ok(())
+    };
+    runner.run(&cases, test).unwrap();
+}
