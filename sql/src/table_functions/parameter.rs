@@ -1,5 +1,6 @@
 //! What arguments a table function takes, and how a wrong one is answered.
 
+use crate::suggestion::nearest;
 use datafusion::common::{DataFusionError, Diagnostic, Span};
 use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 use std::fmt::Display;
@@ -91,35 +92,13 @@ impl Signature {
     }
 }
 
-/// `; did you mean 'x'?` for the nearest known word, when one is near.
-pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let lowercase = word.to_lowercase();
-    let distance = |candidate: &&str| strsim::damerau_levenshtein(&lowercase, candidate);
-    known
-        .min_by_key(distance)
-        .filter(|nearest| distance(nearest) <= nearest.len().div_ceil(3))
-        .map_or_else(String::new, |nearest| {
-            format!("; did you mean `{nearest}`?")
-        })
+/// `; did you mean `x`?` for the nearest known word, when one is near.
+fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 /// An error of planning that points at the words it is about.
 pub(super) fn pointing_at(message: String, span: SqlSpan) -> DataFusionError {
     let diagnostic = Diagnostic::new_error(message.clone(), Span::try_from_sqlparser_span(span));
     DataFusionError::Plan(message).with_diagnostic(diagnostic)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::suggestion;
-
-    #[test]
-    fn near_words_are_suggested_and_far_ones_are_not() {
-        let known = ["within", "order", "tie"];
-        assert_eq!(
-            suggestion("WITIN", known.into_iter()),
-            "; did you mean `within`?"
-        );
-        assert_eq!(suggestion("colour", known.into_iter()), "");
-    }
 }
