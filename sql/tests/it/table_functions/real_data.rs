@@ -3,8 +3,8 @@
 use super::{rows, session};
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 /// A file of the real data, when it is there.
@@ -17,6 +17,18 @@ fn real(path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(file)
+}
+
+/// The text of a packed file. The crate itself never unpacks, so it has no library for that.
+fn unpacked(file: &Path) -> Option<String> {
+    let unpacking = Command::new("gzip").arg("-dc").arg(file).output();
+    match unpacking {
+        Ok(output) => Some(String::from_utf8(output.stdout).unwrap()),
+        Err(error) => {
+            println!("skipped: cannot run gzip: {error}");
+            None
+        }
+    }
 }
 
 async fn register_csv(context: &SessionContext, name: &str, folder: &TempDir, text: &str) {
@@ -95,11 +107,9 @@ async fn clickstream_has_the_known_funnels() {
         return;
     };
     let (context, folder) = (session(2), TempDir::new().unwrap());
-    let mut text = String::new();
-    let packed = fs::File::open(file).unwrap();
-    flate2::read::GzDecoder::new(packed)
-        .read_to_string(&mut text)
-        .unwrap();
+    let Some(text) = unpacked(&file) else {
+        return;
+    };
     register_csv(&context, "clicks", &folder, &text).await;
     for (within, expected) in [
         ("NULL", ["586", "581", "480", "247"]),
