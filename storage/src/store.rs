@@ -92,7 +92,8 @@ impl Store {
         Ok(Self::at(bucket, head))
     }
 
-    fn at(bucket: Bucket, head: Arc<Snapshot>) -> Self {
+    /// A database whose newest version is known already.
+    pub(crate) fn at(bucket: Bucket, head: Arc<Snapshot>) -> Self {
         let cache = ObjectCache::new(CACHE_BYTES_MAX);
         let commits = Mutex::default();
         Self {

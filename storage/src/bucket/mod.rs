@@ -238,7 +238,8 @@ impl Bucket {
         ensure_is(object, bytes, checksum.finalize())
     }
 
-    /// Reads some ranges of an object. No checksum can be checked: Parquet pages have their own.
+    /// Reads some ranges of an object. Only whole objects have a checksum: damage inside a range is
+    /// found by [`verify`](crate::verify), not here.
     ///
     /// # Errors
     /// [`Error::Missing`] or [`Error::ObjectStore`].

@@ -5,9 +5,9 @@
 //!
 //! | draft \ entry | ingest | compact | identities compacted | segment s | catalog | expiry |
 //! |---|---|---|---|---|---|---|
-//! | ingest | yes: event ids, numbers | no | if both set the map | no | yes: namespaces | no |
+//! | ingest | yes: event ids, numbers | no | if it sets the map | no | yes: namespaces | no |
 //! | compact | no | if it removed a file of ours | no | no | no | no |
-//! | identities compacted | if both set the map | no | yes | no | no | no |
+//! | identities compacted | if it changes the map | no | yes | no | no | no |
 //! | segment s | no | no | no | yes | yes: definitions | no |
 //! | catalog | yes | no | no | yes | yes | no |
 //!
@@ -33,6 +33,8 @@ struct Effects<'a> {
     links: bool,
     /// It replaces the identity map.
     map: bool,
+    /// It keeps rejected rows, which were looked up among those that were kept before.
+    rejects: bool,
     /// It merges dictionary runs.
     merges_runs: bool,
     /// It merges link files.
@@ -59,7 +61,8 @@ impl<'a> Effects<'a> {
                 Action::SetCatalog(_) => effects.catalog = true,
                 Action::AddSegmentVersion(version) => effects.segments.push(version.segment_id),
                 Action::DropSegment { segment_id } => effects.segments.push(*segment_id),
-                Action::AddRejected(_) | Action::ExpireVersions { .. } => {}
+                Action::AddRejected(_) => effects.rejects = true,
+                Action::ExpireVersions { .. } => {}
             }
         }
         effects
@@ -67,7 +70,9 @@ impl<'a> Effects<'a> {
 
     fn conflict_with(&self, theirs: &Self) -> bool {
         self.both_ingest(theirs)
-            || (self.map && theirs.map)
+            || (self.rejects && theirs.rejects)
+            || self.map_stands_against(theirs)
+            || theirs.map_stands_against(self)
             || (self.merges_runs && theirs.merges_runs)
             || (self.merges_links && theirs.merges_links)
             || self.catalog_stands_against(theirs)
@@ -89,6 +94,11 @@ impl<'a> Effects<'a> {
 
     fn adds_knowledge(&self) -> bool {
         self.ingests || self.numbers || self.links
+    }
+
+    /// A map is made of all identifiers and links that there are.
+    fn map_stands_against(&self, other: &Self) -> bool {
+        self.map && (other.map || other.numbers || other.links)
     }
 
     /// The log does not say what changed in a catalog: it may be the rules of a namespace, by

@@ -10,7 +10,9 @@ use crate::frame::FrameKind;
 use crate::log::action::{DataFile, ObjectRef, SegmentVersion};
 use crate::segment;
 use crate::snapshot::Snapshot;
+use crate::store::Store;
 use roaring::RoaringBitmap;
+use std::sync::Arc;
 
 /// Compares; objects that cannot be read were noted before and are passed over.
 pub(super) async fn check(bucket: &Bucket, history: &History, report: &mut VerifyReport) {
@@ -19,6 +21,7 @@ pub(super) async fn check(bucket: &Bucket, history: &History, report: &mut Verif
         check_identifiers(bucket, head, file, report).await;
     }
     check_catalog(bucket, head, report).await;
+    check_identities(bucket, head, report).await;
     for versions in head.segment_versions.values() {
         check_changes(bucket, versions, report).await;
     }
@@ -52,6 +55,42 @@ async fn check_identifiers(
             &file.index.path,
             "it has identifiers that the dictionary has not",
         );
+    }
+}
+
+/// The identity map covers what it says, and is what the dictionary and the links make.
+async fn check_identities(bucket: &Bucket, head: &Snapshot, report: &mut VerifyReport) {
+    const PLACE: &str = "identity";
+    let covered = head.identity_map.identifiers;
+    if covered == 0 {
+        return;
+    }
+    let store = Store::at(bucket.clone(), Arc::new(head.clone()));
+    match store.identity_map(head).await {
+        Ok(map) if map.len() != covered as usize => {
+            let what = format!("the map covers {} identifiers, wanted {covered}", map.len());
+            report.add(PLACE, what);
+        }
+        Ok(map) if map.customers().len() != u64::from(head.identity_map.customers) => {
+            let (found, wanted) = (map.customers().len(), head.identity_map.customers);
+            report.add(
+                PLACE,
+                format!("the map has {found} customers, wanted {wanted}"),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => report.add_error(PLACE, &error),
+    }
+    match store.verify_identities(head).await {
+        Ok(changes) if changes.moved.is_empty() => {}
+        Ok(changes) => {
+            let moved = changes.moved.len();
+            report.add(
+                PLACE,
+                format!("{moved} identifiers belong to other customers than said"),
+            );
+        }
+        Err(error) => report.add_error(PLACE, &error),
     }
 }
 

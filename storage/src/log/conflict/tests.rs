@@ -192,13 +192,9 @@ fn two_ingests_conflict_whatever_they_bring() {
 }
 
 #[test]
-fn rejected_rows_conflict_with_nothing() {
-    for other in [
-        ingest_of_rejects_only(),
-        ingest_of_links(),
-        catalog(),
-        compaction(&["a"]),
-    ] {
+fn rejected_rows_conflict_with_rejected_rows() {
+    assert_both_ways(true, &ingest_of_rejects_only(), &ingest_of_rejects_only());
+    for other in [ingest_of_links(), catalog(), compaction(&["a"])] {
         assert_both_ways(false, &ingest_of_rejects_only(), &other);
     }
 }
@@ -223,6 +219,8 @@ fn compactions_conflict_when_they_remove_the_same_file() {
 fn two_identity_maps_conflict() {
     assert_both_ways(true, &map_compaction(), &map_compaction());
     assert_both_ways(true, &map_compaction(), &ingest_of_new_identifiers());
+    let numbers_without_map = (Operation::Ingest, vec![Action::AddDictionaryRun(run(3))]);
+    assert_both_ways(true, &map_compaction(), &numbers_without_map);
     assert_both_ways(false, &map_compaction(), &ingest_of_anonymous_events());
 }
 
