@@ -78,10 +78,10 @@ pub fn seal(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Error::Corrupt`] when the trailer, the kind, the length or the checksum is not right;
 /// [`Error::NewerFormat`] when a newer program wrote the object.
-pub fn open(kind: FrameKind, path: &str, object: Bytes) -> Result<Bytes> {
+pub fn open(kind: FrameKind, path: &str, mut object: Bytes) -> Result<Bytes> {
     let corrupt = |reason: &str| Error::corrupt(path, reason);
     let tail_start = object.len().saturating_sub(TRAILER_BYTES_MAX);
-    let tail = &object[tail_start..];
+    let tail = object.slice(tail_start..);
     let mark = tail
         .windows(MARK.len())
         .rposition(|window| window == MARK.as_bytes())
@@ -101,16 +101,16 @@ pub fn open(kind: FrameKind, path: &str, object: Bytes) -> Result<Bytes> {
         return Err(Error::NewerFormat { path: path.into(), format, newest_known: kind.format() });
     }
     let length = u64::from_str_radix(length, 16).map_err(|_| corrupt("length is not a number"))?;
-    let payload = object.slice(..tail_start + mark);
-    if length != payload.len() as u64 {
-        return Err(corrupt(&format!("payload has {} bytes, wanted {length}", payload.len())));
-    }
     let checksum =
         u32::from_str_radix(checksum, 16).map_err(|_| corrupt("checksum is not a number"))?;
-    if checksum != checksum_of(kind, format, &payload) {
+    object.truncate(tail_start + mark);
+    if length != object.len() as u64 {
+        return Err(corrupt(&format!("payload has {} bytes, wanted {length}", object.len())));
+    }
+    if checksum != checksum_of(kind, format, &object) {
         return Err(corrupt("checksum does not match"));
     }
-    Ok(payload)
+    Ok(object)
 }
 
 fn checksum_of(kind: FrameKind, format: u32, payload: &[u8]) -> u32 {

@@ -188,9 +188,9 @@ async fn newest_long_superseded(
         let path = layout::log_entry(middle);
         let found = bucket.head(&path).await?.ok_or(Error::Missing { path })?;
         if found.last_modified < cutoff {
-            old = middle
+            old = middle;
         } else {
-            young = middle
+            young = middle;
         }
     }
     Ok(old)
@@ -246,9 +246,9 @@ async fn unnamed_objects(
                 continue;
             }
             if object.last_modified < cutoff {
-                old.push(object)
+                old.push(object);
             } else {
-                young += 1
+                young += 1;
             }
         }
     }

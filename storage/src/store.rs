@@ -170,9 +170,9 @@ impl Store {
             let middle = not_after + (after - not_after) / 2;
             let entry = replay::existing(self.bucket(), middle).await?;
             if entry.committed_at_us <= at_us {
-                not_after = middle
+                not_after = middle;
             } else {
-                after = middle
+                after = middle;
             }
         }
         if not_after >= oldest {

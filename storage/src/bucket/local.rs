@@ -66,7 +66,7 @@ impl DurableLocalStore {
     /// # Errors
     /// When the path cannot be made absolute.
     pub fn with_disk(root: &std::path::Path, disk: Arc<dyn Disk>) -> Result<Self> {
-        let root = std::path::absolute(root).map_err(|error| failed("find", root, error))?;
+        let root = std::path::absolute(root).map_err(|error| failed("find", root, &error))?;
         let prefix = Path::from_absolute_path(&root)?;
         let reader = PrefixStore::new(LocalFileSystem::new(), prefix);
         let durable = Mutex::new(HashSet::new());
@@ -92,12 +92,12 @@ impl Writer {
     fn begin(&self) -> Result<(File, PathBuf)> {
         let folder = self.root.join(layout::TMP);
         self.ensure_directory(&folder)
-            .map_err(|error| failed("create", &folder, error))?;
+            .map_err(|error| failed("create", &folder, &error))?;
         let path = folder.join(Uuid::now_v7().to_string());
         let file = self
             .disk
             .create(&path)
-            .map_err(|error| failed("create", &path, error))?;
+            .map_err(|error| failed("create", &path, &error))?;
         Ok((file, path))
     }
 
@@ -116,7 +116,7 @@ impl Writer {
             let folder = parent_of(target);
             self.disk
                 .sync_directory(folder)
-                .map_err(|error| failed("sync", folder, error))?;
+                .map_err(|error| failed("sync", folder, &error))?;
         }
         linked
     }
@@ -129,10 +129,10 @@ impl Writer {
     ) -> Result<()> {
         self.disk
             .sync_file(file, temporary)
-            .map_err(|error| failed("sync", temporary, error))?;
+            .map_err(|error| failed("sync", temporary, &error))?;
         let folder = parent_of(target);
         self.ensure_directory(folder)
-            .map_err(|error| failed("create", folder, error))?;
+            .map_err(|error| failed("create", folder, &error))?;
         self.disk
             .link(temporary, target)
             .map_err(|error| match error.kind() {
@@ -140,7 +140,7 @@ impl Writer {
                     path: target.display().to_string(),
                     source: error.into(),
                 },
-                _ => failed("link", target, error),
+                _ => failed("link", target, &error),
             })
     }
 
@@ -171,7 +171,7 @@ impl Writer {
         for bytes in payload {
             if let Err(error) = self.disk.write(&mut file, offset, bytes) {
                 let _ = self.disk.remove(&temporary);
-                return Err(failed("write", &temporary, error));
+                return Err(failed("write", &temporary, &error));
             }
             offset += bytes.len() as u64;
         }
@@ -279,7 +279,7 @@ impl MultipartUpload for Upload {
                 writer
                     .disk
                     .write(&mut file, offset, bytes)
-                    .map_err(|error| failed("write", &target, error))?;
+                    .map_err(|error| failed("write", &target, &error))?;
                 offset += bytes.len() as u64;
             }
             Ok(())
@@ -311,7 +311,7 @@ impl MultipartUpload for Upload {
                 writer
                     .disk
                     .remove(&temporary)
-                    .map_err(|error| failed("remove", &temporary, error))
+                    .map_err(|error| failed("remove", &temporary, &error))
             })
             .await?;
         }
@@ -337,7 +337,7 @@ fn parent_of(path: &std::path::Path) -> &std::path::Path {
     path.parent().unwrap_or(path)
 }
 
-fn failed(operation: &str, path: &std::path::Path, error: io::Error) -> Error {
+fn failed(operation: &str, path: &std::path::Path, error: &io::Error) -> Error {
     let text = format!("cannot {operation} {}: {error}", path.display());
     Error::Generic {
         store: NAME,

@@ -265,7 +265,7 @@ impl Bucket {
             let (mut listing, folder, environment) = state?;
             let next = async { listing.next().await.transpose() };
             match in_time(&*environment, next).await {
-                Ok(Some(meta)) => Some((Ok(listed(meta)), Some((listing, folder, environment)))),
+                Ok(Some(meta)) => Some((Ok(listed(&meta)), Some((listing, folder, environment)))),
                 Ok(None) => None,
                 Err(error) => Some((Err(store_error("list", &folder, error)), None)),
             }
@@ -282,7 +282,7 @@ impl Bucket {
             .in_time(self.inner.store.head(&location_of(path)))
             .await
         {
-            Ok(meta) => Ok(Some(listed(meta))),
+            Ok(meta) => Ok(Some(listed(&meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error("read", path, error)),
         }
@@ -396,7 +396,7 @@ fn ensure_is(object: &ObjectRef, bytes: u64, crc32: u32) -> Result<()> {
     Err(Error::corrupt(&object.path, reason))
 }
 
-fn listed(meta: object_store::ObjectMeta) -> ListedObject {
+fn listed(meta: &object_store::ObjectMeta) -> ListedObject {
     ListedObject {
         path: meta.location.to_string(),
         bytes: meta.size,

@@ -11,18 +11,18 @@ use url::Url;
 /// The store of a URL, its root at the database's root, and the URL in full.
 pub(super) fn store_of(text: &str) -> Result<(Arc<dyn ObjectStore>, String)> {
     if text.is_empty() {
-        return Err(invalid(text, "it is empty; wanted a directory or a url"));
+        return Err(invalid(text, &"it is empty; wanted a directory or a url"));
     }
     let Some((scheme, _)) = text.split_once("://") else {
         return local(text, Path::new(text));
     };
-    let url = Url::parse(text).map_err(|error| invalid(text, error))?;
+    let url = Url::parse(text).map_err(|error| invalid(text, &error))?;
     match scheme {
         "file" => {
             let path = url.to_file_path();
             local(
                 text,
-                &path.map_err(|()| invalid(text, "it names no local directory"))?,
+                &path.map_err(|()| invalid(text, &"it names no local directory"))?,
             )
         }
         "memory" => Ok((Arc::new(InMemory::new()), text.to_owned())),
@@ -31,16 +31,16 @@ pub(super) fn store_of(text: &str) -> Result<(Arc<dyn ObjectStore>, String)> {
         "az" | "azure" | "abfs" | "abfss" => az(&url),
         _ => Err(invalid(
             text,
-            "unknown scheme; wanted a directory, file://, memory://, s3://, gs:// or az://",
+            &"unknown scheme; wanted a directory, file://, memory://, s3://, gs:// or az://",
         )),
     }
 }
 
 fn local(text: &str, directory: &Path) -> Result<(Arc<dyn ObjectStore>, String)> {
     if directory.is_file() {
-        return Err(invalid(text, "it is a file; wanted a directory"));
+        return Err(invalid(text, &"it is a file; wanted a directory"));
     }
-    let store = DurableLocalStore::new(directory).map_err(|error| invalid(text, error))?;
+    let store = DurableLocalStore::new(directory).map_err(|error| invalid(text, &error))?;
     Ok((Arc::new(store), text.to_owned()))
 }
 
@@ -82,9 +82,9 @@ fn below_prefix(
     url: &Url,
     built: object_store::Result<impl ObjectStore>,
 ) -> Result<(Arc<dyn ObjectStore>, String)> {
-    let store = built.map_err(|error| invalid(url.as_str(), error))?;
+    let store = built.map_err(|error| invalid(url.as_str(), &error))?;
     let prefix = object_store::path::Path::from_url_path(url.path())
-        .map_err(|error| invalid(url.as_str(), error))?;
+        .map_err(|error| invalid(url.as_str(), &error))?;
     let store = object_store::prefix::PrefixStore::new(store, prefix);
     Ok((Arc::new(store), url.to_string()))
 }
@@ -92,10 +92,10 @@ fn below_prefix(
 #[cfg(not(all(feature = "aws", feature = "gcp", feature = "azure")))]
 fn not_built(url: &Url, feature: &str) -> Error {
     let reason = format!("this build has no support for it; build with the feature `{feature}`");
-    invalid(url.as_str(), reason)
+    invalid(url.as_str(), &reason)
 }
 
-fn invalid(url: &str, reason: impl ToString) -> Error {
+fn invalid(url: &str, reason: &dyn std::fmt::Display) -> Error {
     Error::InvalidUrl {
         url: url.to_owned(),
         reason: reason.to_string(),

@@ -60,7 +60,7 @@ async fn every_readable_version_is_what_the_model_says() {
 }
 
 async fn run(seed: u64) {
-    println!("HABITUE_SEED={seed}");
+    eprintln!("HABITUE_SEED={seed}");
     let clock = TestClock::new();
     let objects = FaultStore::new(&clock);
     let store = Store::create(bucket(&objects, &clock, seed, 0), Catalog::default())

@@ -6,6 +6,8 @@
 //! [`clockwork`]; for small real objects and commits of every kind see [`workload`]; for rows of
 //! events see [`events`].
 
+#![allow(clippy::unwrap_used, clippy::panic)] // A test that cannot go on has failed.
+
 mod clockwork;
 mod commit;
 mod compaction;
