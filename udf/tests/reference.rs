@@ -23,7 +23,7 @@ use habitue_udf::window_funnel::{Event, FunnelMode, FunnelRule, WindowFunnel};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use layouts::{Row, answers};
+use layouts::{Row, Sessions};
 
 const MODES: [&str; 12] = [
     "default",
@@ -169,6 +169,7 @@ fn timed(rows: &[&Row]) -> Vec<(i64, u32)> {
 /// The layout of the rows is the engine's affair; a customer's funnel must not depend on it.
 #[test]
 fn funnel_through_sql_does_not_depend_on_the_layout() {
+    let sessions = Sessions::new();
     let case = (
         sql_rows(),
         0..6_i64,
@@ -188,21 +189,22 @@ fn funnel_through_sql_does_not_depend_on_the_layout() {
             .collect();
         let call = format!("window_funnel({window}, '{mode}', ts, c1, c2, c3, c4)");
         let sql = format!("SELECT g, {call} FROM rows GROUP BY g ORDER BY g");
-        for came in answers(&sql, &rows, shuffle) {
+        for came in sessions.answers(&sql, &rows, shuffle) {
             prop_assert_eq!(&came, &expected);
         }
         let all: Vec<&Row> = rows.iter().collect();
         let whole = funnel_model::depth(&timed(&all), 4, window, mode).to_string();
-        for came in answers(&format!("SELECT {call} FROM rows"), &rows, shuffle) {
+        for came in sessions.answers(&format!("SELECT {call} FROM rows"), &rows, shuffle) {
             prop_assert_eq!(came, [whole.clone()]);
         }
         Ok(())
     };
-    runner(60).run(&case, law).unwrap();
+    runner(40).run(&case, law).unwrap();
 }
 
 #[test]
 fn retention_through_sql_is_the_model() {
+    let sessions = Sessions::new();
     let law = |(rows, shuffle): (Vec<Row>, u64)| {
         let model = |rows: &[&Row]| {
             let any = |condition: u32| rows.iter().any(|row| row.true_conditions() & condition > 0);
@@ -214,16 +216,16 @@ fn retention_through_sql_is_the_model() {
             .map(|(group, rows)| format!("{group} {}", model(rows)))
             .collect();
         let sql = "SELECT g, retention(c1, c2, c3, c4) FROM rows GROUP BY g ORDER BY g";
-        for came in answers(sql, &rows, shuffle) {
+        for came in sessions.answers(sql, &rows, shuffle) {
             prop_assert_eq!(&came, &expected);
         }
         let all: Vec<&Row> = rows.iter().collect();
-        for came in answers("SELECT retention(c1, c2, c3, c4) FROM rows", &rows, shuffle) {
+        for came in sessions.answers("SELECT retention(c1, c2, c3, c4) FROM rows", &rows, shuffle) {
             prop_assert_eq!(came, [model(&all)]);
         }
         Ok(())
     };
-    runner(40).run(&(sql_rows(), any::<u64>()), law).unwrap();
+    runner(20).run(&(sql_rows(), any::<u64>()), law).unwrap();
 }
 
 /// The session of a row: how many times up to its own begin one.
@@ -243,6 +245,7 @@ fn session_model(rows: &[&Row], ts: i64, gap: i64) -> usize {
 
 #[test]
 fn sessions_through_sql_are_the_model() {
+    let sessions = Sessions::new();
     let law = |(rows, gap, shuffle): (Vec<Row>, i64, u64)| {
         let mut expected = Vec::new();
         for (group, rows) in by_group(&rows) {
@@ -257,20 +260,21 @@ fn sessions_through_sql_are_the_model() {
             let sql = format!(
                 "SELECT g, ts, sessionize(ts, {gap}) OVER (PARTITION BY g {order}) FROM rows"
             );
-            for mut came in answers(&sql, &rows, shuffle) {
+            for mut came in sessions.answers(&sql, &rows, shuffle) {
                 came.sort();
                 prop_assert_eq!(&came, &expected);
             }
         }
         Ok(())
     };
-    runner(30)
+    runner(20)
         .run(&(sql_rows(), 0..4_i64, any::<u64>()), law)
         .unwrap();
 }
 
 #[test]
 fn bitmap_aggregates_through_sql_are_sets() {
+    let sessions = Sessions::new();
     let law = |(rows, shuffle): (Vec<Row>, u64)| {
         let groups = by_group(&rows);
         let times = |rows: &[&Row]| {
@@ -287,7 +291,7 @@ fn bitmap_aggregates_through_sql_are_sets() {
             .collect();
         let sql = "SELECT g, bitmap_to_array(bitmap_agg(ts)), group_bitmap(ts) \
                    FROM rows GROUP BY g ORDER BY g";
-        for came in answers(sql, &rows, shuffle) {
+        for came in sessions.answers(sql, &rows, shuffle) {
             let came: Vec<String> = came
                 .iter()
                 .map(|row| row.replace(['[', ']'], "|"))
@@ -310,12 +314,12 @@ fn bitmap_aggregates_through_sql_are_sets() {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        for came in answers(sql, &rows, shuffle) {
+        for came in sessions.answers(sql, &rows, shuffle) {
             prop_assert_eq!(came, [format!("{} {} {hex}", union.len(), common.len())]);
         }
         Ok(())
     };
-    runner(30).run(&(sql_rows(), any::<u64>()), law).unwrap();
+    runner(20).run(&(sql_rows(), any::<u64>()), law).unwrap();
 }
 
 fn set_of_numbers() -> impl Strategy<Value = BTreeSet<u64>> {
@@ -376,6 +380,7 @@ fn cuts_model(set: &BTreeSet<u64>, first: i64, second: i64) -> [Vec<u64>; 3] {
 
 #[test]
 fn bitmaps_from_sql_are_sets() {
+    let sessions = Sessions::new();
     let case = (set_of_numbers(), set_of_numbers(), -50..50_i64, -50..50_i64);
     let law = |(a, b, first, second): (BTreeSet<u64>, BTreeSet<u64>, i64, i64)| {
         let vec = |set: BTreeSet<u64>| set.into_iter().collect::<Vec<_>>();
@@ -400,7 +405,7 @@ fn bitmaps_from_sql_are_sets() {
                 "{} SELECT bitmap_to_array({call}) FROM s",
                 with_sets(&a, &b)
             );
-            prop_assert_eq!(layouts::one(&sql), format!("{:?}", expected), "{}", call);
+            prop_assert_eq!(sessions.one(&sql), format!("{:?}", expected), "{}", call);
         }
         Ok(())
     };
@@ -409,6 +414,7 @@ fn bitmaps_from_sql_are_sets() {
 
 #[test]
 fn questions_to_bitmaps_are_questions_to_sets() {
+    let sessions = Sessions::new();
     let case = (set_of_numbers(), set_of_numbers(), -5..50_i64);
     let law = |(a, b, number): (BTreeSet<u64>, BTreeSet<u64>, i64)| {
         let show = |number: Option<&u64>| number.map_or(String::new(), u64::to_string);
@@ -431,7 +437,7 @@ fn questions_to_bitmaps_are_questions_to_sets() {
         let calls: Vec<&str> = values.iter().map(|(call, _)| *call).collect();
         let expected: Vec<String> = values.iter().map(|(_, value)| value.clone()).collect();
         let sql = format!("{} SELECT {} FROM s", with_sets(&a, &b), calls.join(", "));
-        prop_assert_eq!(layouts::one(&sql), expected.join(" "));
+        prop_assert_eq!(sessions.one(&sql), expected.join(" "));
         Ok(())
     };
     runner(40).run(&case, law).unwrap();
@@ -481,6 +487,7 @@ fn scores_are_cuts_strictly_below() {
 
 #[test]
 fn scores_through_sql_do_not_depend_on_the_layout() {
+    let sessions = Sessions::new();
     let law = |(rows, shuffle): (Vec<Row>, u64)| {
         let mut expected = Vec::new();
         for (group, rows) in by_group(&rows) {
@@ -499,11 +506,11 @@ fn scores_through_sql_do_not_depend_on_the_layout() {
         expected.sort();
         let sql = "SELECT g, ts, rfm_score(ts) OVER (PARTITION BY g), \
                    rfm_score(ts, 'desc') OVER (PARTITION BY g) FROM rows";
-        for mut came in answers(sql, &rows, shuffle) {
+        for mut came in sessions.answers(sql, &rows, shuffle) {
             came.sort();
             prop_assert_eq!(&came, &expected);
         }
         Ok(())
     };
-    runner(30).run(&(sql_rows(), any::<u64>()), law).unwrap();
+    runner(20).run(&(sql_rows(), any::<u64>()), law).unwrap();
 }

@@ -1,9 +1,14 @@
 //! `calendar_period`, `calendar_start`, `calendar_date`: the calendar as functions.
 //!
 //! ```sql
-//! SELECT calendar_period('week', TIMESTAMP '2024-05-01 10:00:00', 'Europe/Athens');  -- 2835
-//! SELECT calendar_date('week', 2835);                                                -- 2024-04-29
-//! SELECT calendar_start('week', 2835, 'Europe/Athens');                    -- 2024-04-28T21:00:00Z
+//! SELECT calendar_period('week', TIMESTAMP '2024-05-01 10:00:00', 'Europe/Athens') AS period,
+//!        calendar_date('week', 2835) AS monday,
+//!        calendar_start('week', 2835, 'Europe/Athens') AS start;
+//! +--------+------------+----------------------+
+//! | period | monday     | start                |
+//! +--------+------------+----------------------+
+//! | 2835   | 2024-04-29 | 2024-04-28T21:00:00Z |
+//! +--------+------------+----------------------+
 //! ```
 
 use super::{Calendar, CalendarUnit};

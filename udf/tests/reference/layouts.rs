@@ -61,19 +61,43 @@ const LAYOUTS: [Layout; 6] = [
     },
 ];
 
-/// The answers to a query over `rows`, one per layout.
-pub fn answers(sql: &str, rows: &[Row], shuffle: u64) -> Vec<Vec<String>> {
-    let runtime = Runtime::new().unwrap();
-    let run = |layout| runtime.block_on(answer(sql, &shuffled(rows, shuffle), layout));
-    LAYOUTS.iter().map(run).collect()
+/// One session for each layout.
+pub struct Sessions {
+    runtime: Runtime,
+    contexts: Vec<(Layout, SessionContext)>,
 }
 
-/// The single row that a query without a table answers.
-pub fn one(sql: &str) -> String {
-    let runtime = Runtime::new().unwrap();
-    let rows = runtime.block_on(answer(sql, &[], &layout(1, 8192)));
-    assert_eq!(rows.len(), 1, "{sql}");
-    rows.concat()
+impl Sessions {
+    pub fn new() -> Self {
+        let contexts = LAYOUTS.into_iter().map(|layout| {
+            let context = context(&layout);
+            (layout, context)
+        });
+        Self {
+            runtime: Runtime::new().unwrap(),
+            contexts: contexts.collect(),
+        }
+    }
+
+    /// The answers to a query over `rows`, one per layout.
+    pub fn answers(&self, sql: &str, rows: &[Row], shuffle: u64) -> Vec<Vec<String>> {
+        let rows = shuffled(rows, shuffle);
+        let run = |(layout, context): &(Layout, SessionContext)| {
+            context.deregister_table("rows").unwrap();
+            context
+                .register_table("rows", Arc::new(table(&rows, layout)))
+                .unwrap();
+            self.runtime.block_on(answer(sql, context))
+        };
+        self.contexts.iter().map(run).collect()
+    }
+
+    /// The single row that a query without a table answers.
+    pub fn one(&self, sql: &str) -> String {
+        let rows = self.runtime.block_on(answer(sql, &self.contexts[0].1));
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.concat()
+    }
 }
 
 fn shuffled(rows: &[Row], mut state: u64) -> Vec<Row> {
@@ -87,7 +111,7 @@ fn shuffled(rows: &[Row], mut state: u64) -> Vec<Row> {
     rows
 }
 
-async fn answer(sql: &str, rows: &[Row], layout: &Layout) -> Vec<String> {
+fn context(layout: &Layout) -> SessionContext {
     let mut config = SessionConfig::new()
         .with_target_partitions(layout.partitions)
         .with_batch_size(layout.batch_size);
@@ -99,8 +123,9 @@ async fn answer(sql: &str, rows: &[Row], layout: &Layout) -> Vec<String> {
     let context = SessionContext::new_with_config(config);
     habitue_udf::register_all(&context).unwrap();
     context
-        .register_table("rows", Arc::new(table(rows, layout)))
-        .unwrap();
+}
+
+async fn answer(sql: &str, context: &SessionContext) -> Vec<String> {
     let plan = context
         .sql(sql)
         .await
