@@ -153,7 +153,8 @@ pub(crate) async fn check(bucket: &Bucket, object: &ObjectRef) -> Result<()> {
     let mut start = 0;
     while start < object.bytes {
         let end = object.bytes.min(start + CHECK_BYTES);
-        for part in bucket.read_ranges(&object.path, &[start..end]).await? {
+        let piece = start..end;
+        for part in bucket.read_ranges(&object.path, std::slice::from_ref(&piece)).await? {
             hasher.update(&part);
         }
         start = end;

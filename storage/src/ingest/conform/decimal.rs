@@ -147,9 +147,13 @@ mod tests {
     use arrow::datatypes::Decimal128Type;
     use proptest::prelude::*;
 
-    fn read(array: ArrayRef) -> Vec<Result<Option<i128>, String>> {
+    fn ref_of(array: impl Array + 'static) -> ArrayRef {
+        Arc::new(array)
+    }
+
+    fn read(array: &ArrayRef) -> Vec<Result<Option<i128>, String>> {
         let mut faults = Faults::default();
-        let units = decimals(&array, "amount", &mut faults).unwrap();
+        let units = decimals(array, "amount", &mut faults).unwrap();
         assert_eq!(units.data_type(), &event::decimal_type());
         let mut reasons = faults.into_reasons();
         let units = units.as_primitive::<Decimal128Type>();
@@ -162,7 +166,7 @@ mod tests {
     }
 
     fn read_text(text: &str) -> Result<Option<i128>, String> {
-        read(Arc::new(StringArray::from(vec![text]))).remove(0)
+        read(&ref_of(StringArray::from(vec![text]))).remove(0)
     }
 
     #[test]
@@ -201,19 +205,19 @@ mod tests {
     #[test]
     fn floats_are_what_they_read_as() {
         let floats = vec![0.1 + 0.2, 1.00005, -2.5, 19.99, 1e13, 1e15, f64::NAN, f64::INFINITY];
-        let answers = read(Arc::new(Float64Array::from(floats)));
+        let answers = read(&ref_of(Float64Array::from(floats)));
         let units: Vec<_> = answers[..5].iter().map(|a| a.clone().unwrap().unwrap()).collect();
         assert_eq!(units, [3_000, 10_001, -25_000, 199_900, 100_000_000_000_000_000]);
         assert!(answers[5..].iter().all(Result::is_err));
-        assert_eq!(read(Arc::new(Float32Array::from(vec![0.1]))), [Ok(Some(1_000))]);
+        assert_eq!(read(&ref_of(Float32Array::from(vec![0.1]))), [Ok(Some(1_000))]);
     }
 
     #[test]
     fn integers_keep_their_value_and_booleans_are_no_numbers() {
-        let answers = read(Arc::new(Int64Array::from(vec![Some(-3), None, Some(i64::MAX)])));
+        let answers = read(&ref_of(Int64Array::from(vec![Some(-3), None, Some(i64::MAX)])));
         assert_eq!(answers[..2], [Ok(Some(-30_000)), Ok(None)]);
         assert!(answers[2].is_err());
-        assert!(read(Arc::new(BooleanArray::from(vec![true])))[0].is_err());
+        assert!(read(&ref_of(BooleanArray::from(vec![true])))[0].is_err());
     }
 
     proptest! {

@@ -302,9 +302,13 @@ mod tests {
     use chrono::{DateTime, SecondsFormat};
     use proptest::prelude::*;
 
-    fn read(array: ArrayRef) -> Vec<Result<i64, String>> {
+    fn ref_of(array: impl Array + 'static) -> ArrayRef {
+        Arc::new(array)
+    }
+
+    fn read(array: &ArrayRef) -> Vec<Result<i64, String>> {
         let mut faults = Faults::default();
-        let times = timestamps(&array, "ts", MissingTime::Reject, &mut faults).unwrap();
+        let times = timestamps(array, "ts", MissingTime::Reject, &mut faults).unwrap();
         let mut reasons = faults.into_reasons();
         let times = times.as_primitive::<TimestampMicrosecondType>();
         (0..times.len())
@@ -313,7 +317,7 @@ mod tests {
     }
 
     fn read_text(text: &str) -> Result<i64, String> {
-        read(Arc::new(StringArray::from(vec![text]))).remove(0)
+        read(&ref_of(StringArray::from(vec![text]))).remove(0)
     }
 
     const NOON_US: i64 = 1_738_324_800_000_000; // 2025-01-31T12:00:00Z
@@ -379,18 +383,18 @@ mod tests {
     #[test]
     fn numbers_and_dates_are_understood_by_column() {
         let numbers = Int64Array::from(vec![Some(1_738_324_800), Some(20_250_131), Some(7), None]);
-        let answers = read(Arc::new(numbers));
+        let answers = read(&ref_of(numbers));
         assert_eq!(answers[0], Ok(NOON_US));
         assert_eq!(answers[1], Ok(NOON_US - 43_200_000_000));
         assert!(answers[2].as_ref().is_err_and(|why| why.contains("7 is not a time")));
         assert!(answers[3].as_ref().is_err_and(|why| why.contains("missing")));
         let floats = Float64Array::from(vec![1_738_324_800.5, f64::NAN, f64::INFINITY, 3.0]);
-        let answers = read(Arc::new(floats));
+        let answers = read(&ref_of(floats));
         assert_eq!(answers[0], Ok(NOON_US + 500_000));
         assert!(answers[1..].iter().all(Result::is_err));
-        assert_eq!(read(Arc::new(Date32Array::from(vec![0]))), [Ok(0)]);
+        assert_eq!(read(&ref_of(Date32Array::from(vec![0]))), [Ok(0)]);
         let far = TimestampSecondArray::from(vec![i64::MAX]);
-        assert!(read(Arc::new(far))[0].is_err());
+        assert!(read(&ref_of(far))[0].is_err());
     }
 
     proptest! {
