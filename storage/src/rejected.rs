@@ -11,9 +11,7 @@ use crate::layout;
 use crate::log::action::RejectedFile;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use arrow::array::{
-    AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
+use arrow::array::{AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use bytes::Bytes;
@@ -97,7 +95,11 @@ impl RejectedRows {
         self.first_reason.get_or_insert_with(|| row.reason.clone());
         self.buffer_bytes += size_of::<RejectedRow>() + row.reason.len() + row.raw.len();
         self.buffer.push(row);
-        if self.buffer_bytes > BUFFER_BYTES_MAX { self.flush(store).await } else { Ok(()) }
+        if self.buffer_bytes > BUFFER_BYTES_MAX {
+            self.flush(store).await
+        } else {
+            Ok(())
+        }
     }
 
     /// The files with those rows that this snapshot does not hold.
@@ -129,10 +131,18 @@ impl RejectedRows {
                     TimestampMicrosecondArray::from(vec![self.rejected_at_us; rows.len()])
                         .with_timezone("UTC"),
                 ),
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|_| &self.source))),
-                Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.row))),
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
-                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.raw))),
+                Arc::new(StringArray::from_iter_values(
+                    rows.iter().map(|_| &self.source),
+                )),
+                Arc::new(UInt64Array::from_iter_values(
+                    rows.iter().map(|row| row.row),
+                )),
+                Arc::new(StringArray::from_iter_values(
+                    rows.iter().map(|row| &row.reason),
+                )),
+                Arc::new(StringArray::from_iter_values(
+                    rows.iter().map(|row| &row.raw),
+                )),
                 Arc::new(UInt64Array::from_iter_values(ids)),
             ],
         );
@@ -178,7 +188,10 @@ async fn without_known(
     if unknown.is_empty() {
         return Ok(None);
     }
-    let is_new = ids.iter().map(|id| id.map(|id| unknown.contains(&id))).collect();
+    let is_new = ids
+        .iter()
+        .map(|id| id.map(|id| unknown.contains(&id)))
+        .collect();
     let batch = arrow::compute::filter_record_batch(&batch, &is_new).map_err(arrow_error)?;
     Ok(Some(write_file(store, &batch).await?))
 }
@@ -197,7 +210,10 @@ async fn write_file(store: &Store, batch: &RecordBatch) -> Result<RejectedFile> 
         source: Arc::new(error),
     })?;
     let object = store.bucket().put_new(&path, Bytes::from(bytes)).await?;
-    Ok(RejectedFile { object, rows: batch.num_rows() as u64 })
+    Ok(RejectedFile {
+        object,
+        rows: batch.num_rows() as u64,
+    })
 }
 
 fn encode(batch: &RecordBatch) -> parquet::errors::Result<Vec<u8>> {
@@ -223,10 +239,18 @@ async fn read_file(
         let mask = ProjectionMask::columns(builder.parquet_schema(), BTreeSet::from([column]));
         builder = builder.with_projection(mask);
     }
-    let stream = builder.build().map_err(|error| read::read_error(path, error))?;
-    stream.try_collect().await.map_err(|error| read::read_error(path, error))
+    let stream = builder
+        .build()
+        .map_err(|error| read::read_error(path, error))?;
+    stream
+        .try_collect()
+        .await
+        .map_err(|error| read::read_error(path, error))
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> Error {
-    Error::Arrow { during: "putting rejected rows together".into(), source: Arc::new(error) }
+    Error::Arrow {
+        during: "putting rejected rows together".into(),
+        source: Arc::new(error),
+    }
 }

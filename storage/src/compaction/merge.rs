@@ -51,7 +51,12 @@ impl Merge {
     ) -> Result<Self> {
         let cursors = runs
             .into_iter()
-            .map(|run| Cursor { run, batch: 0, keys: Vec::new(), row: 0 })
+            .map(|run| Cursor {
+                run,
+                batch: 0,
+                keys: Vec::new(),
+                row: 0,
+            })
             .collect();
         let mut merge = Self {
             map,
@@ -73,7 +78,9 @@ impl Merge {
         let mut places: Vec<(usize, usize)> = Vec::with_capacity(self.batch_rows);
         let mut keys = Vec::with_capacity(self.batch_rows);
         while places.len() < self.batch_rows {
-            let Some(Reverse((key, run))) = self.heap.pop() else { break };
+            let Some(Reverse((key, run))) = self.heap.pop() else {
+                break;
+            };
             let cursor = &mut self.runs[run];
             // As long as this run stays in front, its rows are taken without asking the heap.
             let rival = self.heap.peek().map(|Reverse(rival)| *rival);
@@ -107,7 +114,9 @@ impl Merge {
         let cursor = &mut self.runs[run];
         cursor.keys.clear();
         cursor.row = 0;
-        let Some(batch) = cursor.run.next().await? else { return Ok(()) };
+        let Some(batch) = cursor.run.next().await? else {
+            return Ok(());
+        };
         cursor.keys = keys_of(&batch, &self.map, self.unit)?;
         cursor.batch = self.batches.len();
         if let Some(&first) = cursor.keys.first() {
@@ -133,7 +142,11 @@ impl Merge {
             }
         }
         self.batches = kept;
-        for cursor in self.runs.iter_mut().filter(|cursor| !cursor.keys.is_empty()) {
+        for cursor in self
+            .runs
+            .iter_mut()
+            .filter(|cursor| !cursor.keys.is_empty())
+        {
             cursor.batch = new_places[cursor.batch];
         }
     }

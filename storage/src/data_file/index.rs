@@ -58,7 +58,12 @@ impl FileIndex {
 
     /// The rows without an identifier; they are the last ones. Empty when there are none.
     pub fn rows_without_identifier(&self) -> Range<u32> {
-        match self.first_row.len().checked_sub(1).map(|last| self.group(last)) {
+        match self
+            .first_row
+            .len()
+            .checked_sub(1)
+            .map(|last| self.group(last))
+        {
             Some(group) if group.identifiers.is_empty() => group.rows,
             _ => self.rows..self.rows,
         }
@@ -84,7 +89,11 @@ impl FileIndex {
     pub fn row_ranges(&self, wanted: impl Fn(u32) -> bool) -> Vec<Range<u32>> {
         let mut ranges: Vec<Range<u32>> = Vec::new();
         for group in self.groups() {
-            if !group.identifiers.iter().any(|&identifier| wanted(identifier)) {
+            if !group
+                .identifiers
+                .iter()
+                .any(|&identifier| wanted(identifier))
+            {
                 continue;
             }
             match ranges.last_mut() {
@@ -104,7 +113,10 @@ impl FileIndex {
                 continue; // only the last group has none
             };
             let customer = customer_of(first);
-            if others.iter().any(|&identifier| customer_of(identifier) != customer) {
+            if others
+                .iter()
+                .any(|&identifier| customer_of(identifier) != customer)
+            {
                 return false;
             }
             if before.is_some_and(|before| before >= customer) {
@@ -135,7 +147,9 @@ impl FileIndex {
         for group in self.groups() {
             put(&mut plain, u64::from(group.rows.end - group.rows.start));
             put(&mut plain, group.identifiers.len() as u64);
-            let Some((&first, others)) = group.identifiers.split_first() else { continue };
+            let Some((&first, others)) = group.identifiers.split_first() else {
+                continue;
+            };
             put_signed(&mut plain, i64::from(first) - i64::from(first_before));
             first_before = first;
             let mut before = first;
@@ -172,7 +186,9 @@ impl FileIndex {
         let groups = numbers.next_u32()?;
         let identifiers = numbers.next_u32()?;
         if groups > rows || identifiers > rows {
-            return Err(format!("{groups} groups, {identifiers} identifiers in {rows} rows"));
+            return Err(format!(
+                "{groups} groups, {identifiers} identifiers in {rows} rows"
+            ));
         }
         let mut index = Self {
             rows,
@@ -186,7 +202,9 @@ impl FileIndex {
             let rows_in_group = numbers.next_u32()?;
             let count = numbers.next_u32()?;
             if rows_in_group == 0 || count > rows_in_group {
-                return Err(format!("group of {rows_in_group} rows has {count} identifiers"));
+                return Err(format!(
+                    "group of {rows_in_group} rows has {count} identifiers"
+                ));
             }
             if count == 0 && group + 1 != groups {
                 return Err("rows without an identifier are not the last".into());
@@ -273,10 +291,10 @@ impl FileIndexBuilder {
                 self.close_group();
             }
         }
-        self.rows = self
-            .rows
-            .checked_add(1)
-            .ok_or(Error::Exhausted { what: "rows of a data file", limit: u64::from(u32::MAX) })?;
+        self.rows = self.rows.checked_add(1).ok_or(Error::Exhausted {
+            what: "rows of a data file",
+            limit: u64::from(u32::MAX),
+        })?;
         Ok(())
     }
 
@@ -292,7 +310,9 @@ impl FileIndexBuilder {
     }
 
     fn group_is_empty(&self) -> bool {
-        self.group_start.last().is_none_or(|&start| start as usize == self.identifiers.len())
+        self.group_start
+            .last()
+            .is_none_or(|&start| start as usize == self.identifiers.len())
     }
 
     /// Brings the identifiers of the open group into order, each once.

@@ -156,8 +156,16 @@ impl Ingest {
         if let Some(limit) = self.options.max_rejects
             && rejected > limit
         {
-            let first_reason = self.rejects.first_reason().unwrap_or(&row.reason).to_owned();
-            return Err(Error::TooManyRejects { rejected, limit, first_reason });
+            let first_reason = self
+                .rejects
+                .first_reason()
+                .unwrap_or(&row.reason)
+                .to_owned();
+            return Err(Error::TooManyRejects {
+                rejected,
+                limit,
+                first_reason,
+            });
         }
         self.rejects.push(&self.store, row).await
     }
@@ -202,7 +210,10 @@ impl Ingest {
         self.finish_writing().await?;
         let chunk = ChunkToWrite::new(self.store.bucket(), batches, unit)?;
         let task = tokio::spawn(chunk.write(self.store.bucket().clone()));
-        self.writing = Some(Writing { task: AbortOnDrop(task), ids });
+        self.writing = Some(Writing {
+            task: AbortOnDrop(task),
+            ids,
+        });
         Ok(())
     }
 
@@ -251,15 +262,22 @@ impl Ingest {
     }
 
     pub(super) fn file_schema(&self) -> SchemaRef {
-        event::file_schema(self.catalog.namespaces.iter().map(|namespace| namespace.name.as_str()))
+        event::file_schema(
+            self.catalog
+                .namespaces
+                .iter()
+                .map(|namespace| namespace.name.as_str()),
+        )
     }
 
     /// Waits for the chunk that is being written.
     async fn finish_writing(&mut self) -> Result<()> {
-        let Some(mut writing) = self.writing.take() else { return Ok(()) };
+        let Some(mut writing) = self.writing.take() else {
+            return Ok(());
+        };
         let files = (&mut writing.task.0).await;
-        let files =
-            files.map_err(|error| Error::Internal(format!("writing a chunk stopped: {error}")))??;
+        let files = files
+            .map_err(|error| Error::Internal(format!("writing a chunk stopped: {error}")))??;
         self.progress.bytes_written += files.iter().map(|file| file.object.bytes).sum::<u64>();
         self.files.extend(files);
         Ok(())
@@ -289,10 +307,7 @@ pub(super) fn with_identifiers(
 }
 
 /// The rows that are not seen, and how many are.
-pub(super) fn unseen(
-    batches: &[RecordBatch],
-    is_seen: &[bool],
-) -> Result<(Vec<RecordBatch>, u64)> {
+pub(super) fn unseen(batches: &[RecordBatch], is_seen: &[bool]) -> Result<(Vec<RecordBatch>, u64)> {
     let seen = is_seen.iter().filter(|is_seen| **is_seen).count() as u64;
     if seen == 0 {
         return Ok((batches.to_vec(), 0));
@@ -314,8 +329,16 @@ pub(super) fn unseen(
 
 /// The unit that suits what is here already.
 fn unit_of_snapshot(snapshot: &Snapshot) -> PartitionUnit {
-    let min = snapshot.data_files.values().map(|file| file.ts_min_us).min();
-    let max = snapshot.data_files.values().map(|file| file.ts_max_us).max();
+    let min = snapshot
+        .data_files
+        .values()
+        .map(|file| file.ts_min_us)
+        .min();
+    let max = snapshot
+        .data_files
+        .values()
+        .map(|file| file.ts_max_us)
+        .max();
     let days = min.zip(max).map_or(0, |(min, max)| {
         (max.div_euclid(crate::partition::DAY_US) - min.div_euclid(crate::partition::DAY_US)) + 1
     });
@@ -325,7 +348,10 @@ fn unit_of_snapshot(snapshot: &Snapshot) -> PartitionUnit {
 fn memory_of(batch: &RecordBatch) -> usize {
     // What slices share with the batch that they were cut from does not count twice.
     let values = batch.columns().iter().map(|column| {
-        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        column
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
     });
     values.sum::<usize>() + batch.num_rows() * ROW_BYTES_EXTRA
 }

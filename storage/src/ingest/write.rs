@@ -48,8 +48,15 @@ impl ChunkToWrite {
                 }
             }
         }
-        let names = starts.into_iter().map(|start| (start, bucket.new_uuid())).collect();
-        Ok(Self { batches, unit, names })
+        let names = starts
+            .into_iter()
+            .map(|start| (start, bucket.new_uuid()))
+            .collect();
+        Ok(Self {
+            batches,
+            unit,
+            names,
+        })
     }
 
     /// Sorts, encodes and writes the files; the computing happens beside the asynchronous work.
@@ -80,11 +87,15 @@ impl ChunkToWrite {
             let schema = self.batches[0].schema();
             let mut encoder = DataFileEncoder::new(schema, origin, name, of_one.len())?;
             for rows in of_one.chunks(SORTED_BATCH_ROWS) {
-                let places: Vec<(usize, usize)> =
-                    rows.iter().map(|&(.., batch, row)| (batch as usize, row as usize)).collect();
-                let sorted = interleave_record_batch(&batches, &places).map_err(|error| {
-                    Error::Arrow { during: "sorting a chunk".into(), source: Arc::new(error) }
-                })?;
+                let places: Vec<(usize, usize)> = rows
+                    .iter()
+                    .map(|&(.., batch, row)| (batch as usize, row as usize))
+                    .collect();
+                let sorted =
+                    interleave_record_batch(&batches, &places).map_err(|error| Error::Arrow {
+                        during: "sorting a chunk".into(),
+                        source: Arc::new(error),
+                    })?;
                 encoder.write(&sorted, |identifier| identifier)?;
             }
             files.push(encoder.finish()?);
