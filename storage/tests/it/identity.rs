@@ -126,28 +126,19 @@ fn device(value: &str) -> NamedIdentifier {
     NamedIdentifier::new("anonymous_id", value)
 }
 
-const USERS: [&str; 40] = [
-    "u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10", "u11", "u12", "u13", "u14",
-    "u15", "u16", "u17", "u18", "u19", "u20", "u21", "u22", "u23", "u24", "u25", "u26", "u27",
-    "u28", "u29", "u30", "u31", "u32", "u33", "u34", "u35", "u36", "u37", "u38", "null",
-];
-const DEVICES: [&str; 30] = [
-    "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12", "d13", "d14",
-    "d15", "d16", "d17", "d18", "d19", "d20", "d21", "d22", "d23", "d24", "d25", "d26", "d27",
-    "d28", "d29",
-];
+const DEVICES: usize = 30;
 
-fn random_rows(random: &mut ChaCha8Rng, rows: usize) -> Vec<Row> {
+fn name(prefix: &str, number: usize) -> &'static str {
+    Box::leak(format!("{prefix}{number}").into_boxed_str())
+}
+
+fn random_rows(random: &mut ChaCha8Rng, rows: usize, devices: usize) -> Vec<Row> {
     let mut row = || {
-        let user = USERS[random.random_range(0..USERS.len())];
-        let device = DEVICES[random.random_range(0..DEVICES.len())];
-        let (has_user, has_device) = (random.random_bool(0.6), random.random_bool(0.8));
-        let ts_us = random.random_range(0..1000);
-        (
-            ts_us,
-            has_user.then_some(user),
-            has_device.then_some(device),
-        )
+        let user = name("u", random.random_range(0..devices * 4 / 3));
+        let device = name("d", random.random_range(0..devices));
+        let has_user = random.random_bool(0.6).then_some(user);
+        let has_device = random.random_bool(0.8).then_some(device);
+        (random.random_range(0..1000), has_user, has_device)
     };
     (0..rows).map(|_| row()).collect()
 }
@@ -159,9 +150,10 @@ async fn many_small_commits_are_as_one_and_leave_few_files() {
     println!("seed={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut store = new_store().await;
-    let mut all = Vec::new();
+    let mut all = random_rows(&mut random, 600, 300);
+    commit(&store, &all).await;
     for number in 0..120 {
-        let rows = random_rows(&mut random, 3);
+        let rows = random_rows(&mut random, 3, 300);
         let snapshot = commit(&store, &rows).await;
         all.extend(rows);
         assert!(
@@ -216,7 +208,7 @@ async fn older_versions_keep_their_customers() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let mut maps = Vec::new();
     for _ in 0..25 {
-        let snapshot = commit(&store, &random_rows(&mut random, 4)).await;
+        let snapshot = commit(&store, &random_rows(&mut random, 4, DEVICES)).await;
         let map = store.identity_map(&snapshot).await.unwrap();
         maps.push((snapshot, map.as_slice().to_vec()));
     }
@@ -268,8 +260,8 @@ async fn the_loser_of_a_race_takes_other_numbers() {
 async fn link_then_unlink_gives_back_the_same_customers() {
     let store = new_store().await;
     let mut random = ChaCha8Rng::seed_from_u64(11);
-    let mut rows = random_rows(&mut random, 50);
-    rows.extend(DEVICES.iter().map(|device| (2000, None, Some(*device))));
+    let mut rows = random_rows(&mut random, 50, DEVICES);
+    rows.extend((0..DEVICES).map(|device| (2000, None, Some(name("d", device)))));
     commit(&store, &rows).await;
     let before = store.snapshot().await.unwrap();
     let map_before = store.identity_map(&before).await.unwrap();
@@ -374,7 +366,7 @@ async fn limits_hold_unless_forced_and_say_so() {
 async fn a_shared_device_is_shown_as_such() {
     let store = new_store().await;
     let rows: Vec<Row> = (0..4)
-        .map(|user| (1, Some(USERS[user]), Some("d0")))
+        .map(|user| (1, Some(name("u", user)), Some("d0")))
         .collect();
     commit(&store, &rows).await;
     let snapshot = store.snapshot().await.unwrap();
@@ -426,7 +418,7 @@ async fn statements_about_nobody_are_refused() {
 async fn changed_rules_hold_for_all_links_and_back() {
     let store = new_store().await;
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    commit(&store, &random_rows(&mut random, 80)).await;
+    commit(&store, &random_rows(&mut random, 80, DEVICES)).await;
     let before = customers(&store).await;
     let plain = |namespaces: &mut Vec<habitue_storage::catalog::Namespace>| {
         namespaces[0].unique = false;

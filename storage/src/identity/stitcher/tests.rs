@@ -3,6 +3,7 @@
 use super::*;
 use crate::catalog::Namespace;
 use crate::dictionary::identifier_hash;
+use crate::identity::rules::{self, IdentifierFacts};
 use arrow::array::{StringArray, TimestampMicrosecondArray};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -443,6 +444,107 @@ fn a_rebased_stitcher_knows_what_both_writers_saw() {
             winner.partition(),
             model(&[first, theirs, mine].concat(), &catalog)
         );
+    }
+}
+
+/// Things that people may say about identifiers that are there.
+fn statements(random: &mut ChaCha8Rng, identifiers: u32) -> Vec<StatedLink> {
+    let kinds = [
+        LinkKind::Manual,
+        LinkKind::ManualForced,
+        LinkKind::ManualUnlink,
+        LinkKind::ManualUnlink,
+        LinkKind::Probabilistic,
+    ];
+    let mut stated = Vec::new();
+    for _ in 0..random.random_range(1..8) {
+        let ends = [0; 2].map(|_| random.random_range(0..identifiers));
+        let kind = kinds[random.random_range(0..kinds.len())];
+        let valid_from_us = random.random_range(0..5);
+        let link = Link {
+            a: ends[0].min(ends[1]),
+            b: ends[0].max(ends[1]),
+            kind,
+            valid_from_us,
+        };
+        let (source, reason) = (String::new(), String::new());
+        let said = StatedLink {
+            link,
+            source,
+            reason,
+            weight: 1.0,
+            is_stored: true,
+        };
+        stated.extend((ends[0] != ends[1]).then_some(said));
+    }
+    stated
+}
+
+/// What the rules make of all that a stitcher knows, at once and in some order.
+fn resolved(run: &Run, random: &mut ChaCha8Rng) -> rules::Resolution {
+    let stitcher = &run.stitcher;
+    let facts: Vec<IdentifierFacts> = (0_u32..)
+        .zip(&run.identifiers)
+        .map(|(number, (namespace, value))| IdentifierFacts {
+            namespace: *namespace,
+            hash: identifier_hash(*namespace, value),
+            blocked: stitcher.blocked.contains(number),
+        })
+        .collect();
+    let mut links: Vec<Link> = stitcher.stated.iter().map(|stated| stated.link).collect();
+    links.extend((0..stitcher.links.len()).map(|place| {
+        let (a, b) = stitcher.links.pair(place);
+        let valid_from_us = stitcher.links.valid_from_us(place);
+        Link {
+            a,
+            b,
+            kind: LinkKind::Observed,
+            valid_from_us,
+        }
+    }));
+    links.shuffle(random);
+    rules::resolve(&facts, &links, &stitcher.rules)
+}
+
+/// Rule 5 with V1, V2, V5, V7. If this fails, what a person said holds until the next batch only.
+#[test]
+fn what_people_said_holds_whatever_comes_later() {
+    for seed in seeds() {
+        println!("seed={seed}");
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let catalog = catalog(&mut random);
+        let mut run = stitched(&events(&mut random), &catalog, &mut random);
+        let stated = statements(&mut random, run.stitcher.identifiers());
+        let is_forced = stated
+            .iter()
+            .any(|stated| stated.link.kind == LinkKind::ManualForced);
+        run.stitcher.set_stated(stated);
+        run.stitcher.rebuild().unwrap();
+        run.stitcher.settle();
+        for _ in 0..3 {
+            let resolution = resolved(&run, &mut random);
+            assert_eq!(run.stitcher.customers(), resolution.customer_of);
+            assert_eq!(
+                run.stitcher.shared.iter().collect::<Vec<_>>(),
+                resolution.shared
+            );
+            for (a, b) in run.stitcher.statements.separated() {
+                let customers = run.stitcher.customers();
+                assert_ne!(customers[a as usize], customers[b as usize]);
+            }
+            for customer in run.partition() {
+                let users = customer
+                    .iter()
+                    .filter(|identifier| identifier.0 == 0)
+                    .count();
+                assert!(users <= 1 || !catalog.namespaces[0].unique || is_forced);
+                assert!(customer.len() == 1 || customer.iter().all(|(_, value)| value != "NULL"));
+            }
+            let before = run.stitcher.customers().to_vec();
+            let more = events(&mut random);
+            run.observe(&more);
+            run.commit(&before);
+        }
     }
 }
 
