@@ -58,22 +58,27 @@ impl DisjointSets {
     /// Joins the sets of `left` and `right`. Answers the number that was the smallest of its set
     /// until then and is not any more; `None` when both were in one set already.
     pub fn unite(&mut self, left: u32, right: u32) -> Option<u32> {
-        let (mut low, mut high) = (left, right);
+        let (mut left, mut right) = (left, right);
         loop {
-            let low_parent = self.parents[low as usize];
-            let high_parent = self.parents[high as usize];
-            if low_parent == high_parent {
+            let left_parent = self.parents[left as usize];
+            let right_parent = self.parents[right as usize];
+            if left_parent == right_parent {
                 return None;
             }
-            if low_parent > high_parent {
-                std::mem::swap(&mut low, &mut high);
-                continue;
+            // The side with the larger parent moves up, and what it passes gets the smaller one.
+            if left_parent < right_parent {
+                self.parents[right as usize] = left_parent;
+                if right == right_parent {
+                    return Some(right);
+                }
+                right = right_parent;
+            } else {
+                self.parents[left as usize] = right_parent;
+                if left == left_parent {
+                    return Some(left);
+                }
+                left = left_parent;
             }
-            self.parents[high as usize] = low_parent;
-            if high == high_parent {
-                return Some(high);
-            }
-            high = high_parent;
         }
     }
 
