@@ -108,7 +108,7 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
     let mut identifier = 0_u32;
     let mut moved = Vec::with_capacity(entries as usize);
     for (place, (gap, less)) in gaps.iter().zip(less).enumerate() {
-        identifier = identifier.checked_add(*gap).unwrap_or(u32::MAX);
+        identifier = identifier.saturating_add(*gap);
         let customer = identifier.checked_sub(*less);
         match customer {
             Some(customer) if identifier < identifiers && (*gap > 0 || place == 0) => {

@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod components;
+mod joining;
 mod link_file;
 mod link_table;
 mod manual;

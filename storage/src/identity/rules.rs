@@ -14,7 +14,7 @@
 //!    at the same time the separating one. A separated pair never comes into one customer, by no
 //!    path. A forced link breaks the limits of rules 3 and 4, and nothing else.
 
-use super::components::DisjointSets;
+use super::joining::Joining;
 use crate::catalog::Catalog;
 use std::collections::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_128;
@@ -350,7 +350,7 @@ pub(crate) fn connect(
     for (_, place) in order {
         outcomes[place] = joining.join(&links[place], rules);
     }
-    (joining.sets.into_labels(), outcomes)
+    (joining.into_customers(), outcomes)
 }
 
 /// The outcome of a link that does not depend on the other links that are joined.
@@ -402,99 +402,4 @@ pub(crate) fn sort_key(
         link.valid_from_us,
         xxh3_128(&content),
     )
-}
-
-/// Customers in the making.
-struct Joining {
-    sets: DisjointSets,
-    /// For each smallest member and each limited namespace: how many values.
-    held: Vec<u32>,
-    /// For each smallest member: with whom its set may not come together.
-    separated_from: HashMap<u32, Vec<u32>>,
-}
-
-impl Joining {
-    fn new(identifiers: &[IdentifierFacts], rules: &Rules, statements: &Statements) -> Self {
-        let stride = rules.limited().len();
-        let mut held = vec![0; identifiers.len() * stride];
-        for (place, facts) in identifiers.iter().enumerate() {
-            if let Some(limited) = rules.limited_place(facts.namespace) {
-                held[place * stride + limited] = 1;
-            }
-        }
-        let mut separated_from: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (a, b) in statements.separated() {
-            separated_from.entry(a).or_default().push(b);
-            separated_from.entry(b).or_default().push(a);
-        }
-        let len = u32::try_from(identifiers.len()).unwrap_or(u32::MAX);
-        Self {
-            sets: DisjointSets::new(len),
-            held,
-            separated_from,
-        }
-    }
-
-    fn join(&mut self, link: &Link, rules: &Rules) -> Outcome {
-        let (a, b) = (self.sets.find(link.a), self.sets.find(link.b));
-        if a == b {
-            return Outcome::Accepted;
-        }
-        if self.are_separated(a, b) {
-            return Outcome::Separated;
-        }
-        let broken = self.broken_limit(a, b, rules);
-        match broken {
-            Some(limited) if link.kind != LinkKind::ManualForced => {
-                Outcome::LimitBroken { limited }
-            }
-            _ => {
-                self.unite(a.min(b), a.max(b), rules.limited().len());
-                Outcome::Accepted
-            }
-        }
-    }
-
-    fn are_separated(&mut self, a: u32, b: u32) -> bool {
-        let (Some(from_a), Some(from_b)) =
-            (self.separated_from.get(&a), self.separated_from.get(&b))
-        else {
-            return false;
-        };
-        let (fewer, other) = if from_a.len() <= from_b.len() {
-            (from_a, b)
-        } else {
-            (from_b, a)
-        };
-        let sets = &mut self.sets;
-        fewer.iter().any(|&member| sets.find(member) == other)
-    }
-
-    /// A customer that a forced link has put above a limit may still gain what it has none of.
-    fn broken_limit(&self, a: u32, b: u32, rules: &Rules) -> Option<Limited> {
-        let stride = rules.limited().len();
-        rules
-            .limited()
-            .iter()
-            .enumerate()
-            .find_map(|(place, &limited)| {
-                let held_a = self.held[a as usize * stride + place];
-                let held_b = self.held[b as usize * stride + place];
-                let breaks = held_a > 0 && held_b > 0 && held_a + held_b > limited.max;
-                breaks.then_some(limited)
-            })
-    }
-
-    fn unite(&mut self, kept: u32, lost: u32, stride: usize) {
-        self.sets.unite(kept, lost);
-        for place in 0..stride {
-            self.held[kept as usize * stride + place] += self.held[lost as usize * stride + place];
-        }
-        if let Some(mut moving) = self.separated_from.remove(&lost) {
-            self.separated_from
-                .entry(kept)
-                .or_default()
-                .append(&mut moving);
-        }
-    }
 }
