@@ -314,14 +314,15 @@ mod tests {
 
     #[test]
     fn same_set_made_in_two_ways_has_the_same_bytes() {
-        let mut runs = RoaringBitmap::from_iter(0..3);
+        // A run of three takes as many bytes as an array of three: either could stay as it is.
+        let mut runs = RoaringBitmap::from_iter(0..9);
         runs.optimize();
-        let mut made = Bitmap {
+        runs.remove_range(3..);
+        let made = Bitmap {
             low: runs,
             high: RoaringTreemap::new(),
         };
-        made.subtract(&bitmap(&[1]));
-        assert_eq!(made.to_bytes(), bitmap(&[0, 2]).to_bytes());
+        assert_eq!(made.to_bytes(), bitmap(&[0, 1, 2]).to_bytes());
     }
 
     #[test]
