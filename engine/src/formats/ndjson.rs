@@ -179,8 +179,8 @@ impl<'a> Rest<'a> {
 
 /// A JSON object with further entries behind its own; all of them as they are written.
 pub(super) fn extended(object: Option<&str>, entries: &[(&str, &str)]) -> String {
-    let own = object.map(|object| object.trim_end().trim_end_matches('}').len());
-    let own = object.unwrap_or("{").get(..own.unwrap_or(1)).unwrap_or("{");
+    let own = object.map_or("{", str::trim_end);
+    let own = own.strip_suffix('}').unwrap_or(own);
     let bytes: usize = entries
         .iter()
         .map(|(key, value)| key.len() + value.len() + 2)

@@ -1,0 +1,12 @@
+//! What the engine promises, from a file to an answer.
+
+mod answers;
+mod bounded_memory;
+mod child;
+mod events_in_all_formats;
+mod formats_agree;
+mod kill;
+mod real_data;
+mod rejects;
+mod segment_calls;
+mod select;
