@@ -11,8 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 const EVENTS_PER_BATCH: u64 = 40;
-/// Children are killed within this time after they have opened the database.
+/// Children are killed within this time after so many acknowledgements at most: about the time that
+/// one more batch takes, whatever the machine's speed.
 const LIFE_MS_MAX: u32 = 250;
+const ACKNOWLEDGED_BEFORE_MAX: u32 = 2;
 /// Checking every byte is slow; the rows are counted after every kill.
 const KILLS_PER_VERIFY: u32 = 25;
 
@@ -101,9 +103,9 @@ fn acknowledged(line: &str) -> Option<u32> {
     line.strip_prefix("acknowledged ")?.parse().ok()
 }
 
-/// Lets the child live for this long from when it is ready, kills it, and answers what it
-/// acknowledged before.
-fn kill_after(mut child: Child, life: Duration) -> Vec<u32> {
+/// Lets the child acknowledge so many batches and live for so long after that, kills it, and
+/// answers what it acknowledged.
+fn kill_after(mut child: Child, batches: u32, life: Duration) -> Vec<u32> {
     let lines = lines_of(&mut child);
     let mut acknowledged_here = Vec::new();
     let ready = lines.iter().find(|line| line == "ready");
@@ -111,6 +113,10 @@ fn kill_after(mut child: Child, life: Duration) -> Vec<u32> {
         ready.is_some(),
         "the child died before it had opened the database"
     );
+    while acknowledged_here.len() < batches as usize {
+        let line = lines.recv().expect("the child died by itself");
+        acknowledged_here.extend(acknowledged(&line));
+    }
     let end = Instant::now() + life;
     loop {
         match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -177,18 +183,19 @@ fn acknowledged_batches_survive_kills_exactly_once() {
     for kill in 1..=kills {
         // The last acknowledged batch comes again, as from a sender who was not sure.
         let first = known.last().copied().unwrap_or(0);
-        let child = if kill > 1 && dice.chance(200) {
-            child::start("kill::child_maintains", "maintain", &place, "")
-        } else {
-            child::start(
-                "kill::child_ingests",
-                "ingest",
-                &place,
-                &format!("{first}..{}", u32::MAX),
+        let maintains = kill > 1 && dice.chance(200);
+        let (child, batches) = if maintains {
+            (
+                child::start("kill::child_maintains", "maintain", &place, ""),
+                0,
             )
+        } else {
+            let range = format!("{first}..{}", u32::MAX);
+            let child = child::start("kill::child_ingests", "ingest", &place, &range);
+            (child, dice.below(ACKNOWLEDGED_BEFORE_MAX + 1))
         };
         let life = Duration::from_micros(u64::from(dice.below(LIFE_MS_MAX * 1000)));
-        known.extend(kill_after(child, life));
+        known.extend(kill_after(child, batches, life));
         let what = format!("seed {seed}, kill {kill}");
         block_on(check(&place, &known, &what));
         if kill % KILLS_PER_VERIFY == 0 {
