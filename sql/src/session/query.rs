@@ -3,7 +3,7 @@
 use crate::error::{Error, Named, Result};
 use crate::session::catalog::{HabitueCatalog, catalogs_with};
 use crate::session::{Answer, CATALOG, LocalFiles, MAIN, Pinned, Session, needs_of};
-use crate::{functions, segments, tables};
+use crate::{functions, segments, table_functions, tables};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -41,6 +41,7 @@ impl Query {
         functions::register(&context, &pinned);
         segments::register(&context, &pinned);
         tables::register(&context);
+        table_functions::register_table_functions(&context)?;
         catalog.plan_views_in(&context);
         Ok(Self {
             context,

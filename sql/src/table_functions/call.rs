@@ -1,6 +1,7 @@
 //! A call of a table function: its relation and its arguments, read and checked.
 
 use super::parameter::{Parameter, Positional, Signature, pointing_at};
+use super::tables::Tables;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::planner::RelationPlannerContext;
@@ -34,6 +35,7 @@ impl<'a> Call<'a> {
     pub(super) fn read(
         signature: &'static Signature,
         mut call: TableFactor,
+        tables: &Tables,
         context: &'a mut dyn RelationPlannerContext,
     ) -> Result<Self> {
         let arguments = take_arguments(&mut call);
@@ -51,7 +53,13 @@ impl<'a> Call<'a> {
             }
         }
         let given = named.remove(super::parameter::RELATION.name);
-        let relation = plan_relation(signature, &call, given, &mut positional, context)?;
+        let relation = plan_relation(
+            signature,
+            &call,
+            given,
+            &mut positional,
+            &mut Relations { tables, context },
+        )?;
         let conditions = match signature.positional {
             Positional::RelationAndConditions => positional,
             Positional::Relation => no_more(signature, positional)?,
@@ -415,17 +423,43 @@ fn name_positionals(
     unnamed.collect()
 }
 
+/// Plans relations, also tables that the statement names only as arguments of ours.
+struct Relations<'a> {
+    tables: &'a Tables,
+    context: &'a mut dyn RelationPlannerContext,
+}
+
+impl Relations<'_> {
+    fn plan(&mut self, relation: TableFactor) -> Result<LogicalPlan> {
+        let named = match &relation {
+            TableFactor::Table {
+                name, args: None, ..
+            } => Some(name.clone()),
+            _ => None,
+        };
+        match (self.context.plan(relation), named) {
+            // DataFusion reads the tables of a statement before it plans, and does not see that
+            // an argument is one; common table expressions it knows.
+            (Err(unknown), Some(name)) => {
+                let reference = self.context.object_name_to_table_reference(name)?;
+                self.tables.scan(reference).unwrap_or(Err(unknown))
+            }
+            (planned, _) => planned,
+        }
+    }
+}
+
 fn plan_relation(
     signature: &Signature,
     pattern: &TableFactor,
     given: Option<SqlExpr>,
     positional: &mut Vec<SqlExpr>,
-    context: &mut dyn RelationPlannerContext,
+    relations: &mut Relations<'_>,
 ) -> Result<LogicalPlan> {
     if let Some(given) = given {
         let span = given.span();
         return match relation_of(&given, pattern) {
-            Some(relation) => context.plan(relation),
+            Some(relation) => relations.plan(relation),
             None => {
                 let message = signature.wrong(&super::parameter::RELATION, given);
                 Err(pointing_at(message, span))
@@ -439,7 +473,7 @@ fn plan_relation(
         // A name among conditions may be a table or a column of truth values; tables go first.
         let may_be_condition = signature.positional == Positional::RelationAndConditions
             && !matches!(relation, TableFactor::Derived { .. });
-        match context.plan(relation) {
+        match relations.plan(relation) {
             Err(_) if may_be_condition => {}
             planned => {
                 positional.remove(0);
@@ -447,7 +481,7 @@ fn plan_relation(
             }
         }
     }
-    context.plan(table(
+    relations.plan(table(
         pattern,
         ObjectName::from(Ident::new(DEFAULT_RELATION)),
         None,

@@ -19,7 +19,7 @@ use super::call::Call;
 use super::parameter::{Parameter, Positional, Signature};
 use super::plan::{
     case, column, members, money, no_money, nobody, numbers_between, only_where, over_all,
-    period_date, period_number, ratio,
+    period_date, period_number, ratio, with_windows,
 };
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::core::expr_fn::coalesce;
@@ -173,16 +173,15 @@ impl Retention {
         );
         let first_period = period_number(self.unit, column("begin"), &self.zone);
         let returned = column("last_return").gt_eq(column("begin"));
-        events
-            .aggregate(
-                keys,
-                vec![
-                    only_where(min(column("ts")), column("starts"))?.alias("first_start"),
-                    only_where(max(column("ts")), column("returns"))?.alias("last_return"),
-                    only_where(sum(column("amount")), column("returns"))?.alias("amount"),
-                ],
-            )?
-            .window(vec![begin.alias("begin")])?
+        let periods = events.aggregate(
+            keys,
+            vec![
+                only_where(min(column("ts")), column("starts"))?.alias("first_start"),
+                only_where(max(column("ts")), column("returns"))?.alias("last_return"),
+                only_where(sum(column("amount")), column("returns"))?.alias("amount"),
+            ],
+        )?;
+        with_windows(periods.build()?, vec![("begin", begin)])?
             .project(vec![
                 column("customer"),
                 first_period.alias("cohort"),
@@ -268,7 +267,7 @@ impl Retention {
     /// something to tell in its own only.
     fn filled(&self, cells: LogicalPlanBuilder) -> Result<LogicalPlanBuilder> {
         let cohort = || vec![column("cohort")];
-        let next = lead(column("period"), None, None)
+        let next = lead(column("period"), Some(1), None)
             .partition_by(cohort())
             .order_by(vec![column("period").sort(true, false)])
             .build()?;
@@ -276,13 +275,12 @@ impl Retention {
         let is_first = column("period").eq(lit(0i64));
         let base = over_all(max_udaf(), column("retained"), Some(is_first), cohort());
         let last = over_all(max_udaf(), column("period"), None, vec![]);
-        let windows = [
+        let windows = vec![
             ("next", next),
             ("size", size),
             ("base", base),
             ("last", last),
         ];
-        let windows = windows.map(|(name, window)| window.alias(name)).to_vec();
         let last = match (&self.kind, self.periods) {
             (Kind::Bracket(edges), _) => lit(edges.len() as i64 - 2),
             (_, Some(last)) => lit(last),
@@ -295,8 +293,7 @@ impl Retention {
         if self.members.is_some() {
             columns.push(column("members"));
         }
-        let plan = LogicalPlanBuilder::window_plan(cells.build()?, windows)?;
-        LogicalPlanBuilder::from(plan)
+        with_windows(cells.build()?, windows)?
             .project(columns)?
             .unnest_column("period")?
             .filter(column("period").gt_eq(lit(0i64)))

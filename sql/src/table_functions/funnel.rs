@@ -14,7 +14,7 @@
 
 use super::call::Call;
 use super::parameter::{Parameter, Positional, Signature};
-use super::plan::{case, column, members, nobody, numbers_between, ratio};
+use super::plan::{case, column, members, nobody, numbers_between, ratio, with_windows};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{JoinType, Result, ScalarValue, plan_err};
 use datafusion::functions::core::expr_fn::coalesce;
@@ -250,7 +250,7 @@ fn report(names: &[String], tally: LogicalPlan, lists_members: bool) -> Result<L
     let first = first_value(column("customers"))
         .order_by(by_step())
         .build()?;
-    let previous = lag(column("customers"), None, None)
+    let previous = lag(column("customers"), Some(1), None)
         .order_by(by_step())
         .build()?;
     let customers = coalesce(vec![column("reached"), lit(0i64)]);
@@ -282,8 +282,7 @@ fn report(names: &[String], tally: LogicalPlan, lists_members: bool) -> Result<L
         )?
         .project(columns)?
         .build()?;
-    let windows = vec![first.alias("first"), previous.alias("previous")];
-    LogicalPlanBuilder::from(LogicalPlanBuilder::window_plan(joined, windows)?)
+    with_windows(joined, vec![("first", first), ("previous", previous)])?
         .project(shown)?
         .build()
 }

@@ -17,6 +17,7 @@ mod funnel;
 mod parameter;
 mod plan;
 mod rfm;
+mod tables;
 
 use call::Call;
 use datafusion::common::{Result, plan_err};
@@ -28,6 +29,7 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::TableFactor;
 use parameter::Signature;
 use std::sync::Arc;
+use tables::Tables;
 
 /// One table function: how it is called, and what plan it makes of a call.
 struct TableFunction {
@@ -56,15 +58,20 @@ const FUNCTIONS: [TableFunction; 4] = [
 
 /// Plans calls of our table functions; hands every other relation on.
 #[derive(Debug)]
-pub struct TableFunctions;
+pub struct TableFunctions {
+    tables: Tables,
+}
 
 /// Makes the table functions known to a session.
+///
+/// They find tables in this session, so a context that is derived from it needs its own call.
 ///
 /// # Errors
 /// When the session takes no relation planners.
 pub fn register_table_functions(context: &SessionContext) -> Result<()> {
     context.register_udaf(AggregateUDF::clone(&connected_components::aggregate()));
-    context.register_relation_planner(Arc::new(TableFunctions))
+    let tables = Tables::of(context);
+    context.register_relation_planner(Arc::new(TableFunctions { tables }))
 }
 
 /// The names of the table functions, for completion and for suggestions.
@@ -85,7 +92,7 @@ impl RelationPlanner for TableFunctions {
             return plan_err!("{} must be called like a table", function.signature.name);
         };
         let alias = alias.clone();
-        let mut call = Call::read(function.signature, relation, context)?;
+        let mut call = Call::read(function.signature, relation, &self.tables, context)?;
         let plan = (function.plan)(&mut call)?;
         let named = LogicalPlanBuilder::from(plan)
             .alias(function.signature.name)?

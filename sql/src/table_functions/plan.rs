@@ -2,11 +2,12 @@
 
 use super::call::Call;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions_nested::range::range_udf;
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprFunctionExt, WindowFrame, WindowFunctionDefinition, cast, ident, lit,
+    AggregateUDF, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, WindowFrame,
+    WindowFunctionDefinition, cast, ident, lit,
 };
 use habitue_udf::calendar::{CalendarUnit, calendar_date_udf, calendar_period_udf};
 use std::sync::Arc;
@@ -118,4 +119,25 @@ pub(super) fn nobody() -> Result<Expr> {
     let mut bytes = Vec::new();
     roaring::RoaringBitmap::new().serialize_into(&mut bytes)?;
     Ok(Expr::Literal(ScalarValue::Binary(Some(bytes)), None))
+}
+
+/// The plan with these window expressions as further columns, by these names.
+///
+/// DataFusion names a window's column by its text and takes no alias there, so a projection does.
+pub(super) fn with_windows(
+    input: LogicalPlan,
+    windows: Vec<(&str, Expr)>,
+) -> Result<LogicalPlanBuilder> {
+    let mut columns: Vec<Expr> = input
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
+    columns.extend(windows.iter().map(|(name, window)| {
+        Expr::Column(Column::from_name(window.schema_name().to_string())).alias(*name)
+    }));
+    let windows = windows.into_iter().map(|(_, window)| window);
+    let plan = LogicalPlanBuilder::window_plan(input, windows)?;
+    LogicalPlanBuilder::from(plan).project(columns)
 }

@@ -12,7 +12,7 @@
 use super::as_of::{AS_OF, AsOf};
 use super::call::Call;
 use super::parameter::{Parameter, Positional, Signature};
-use super::plan::{case, column, money, no_money, only_where, period_number, ratio};
+use super::plan::{case, column, money, no_money, only_where, period_number, ratio, with_windows};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::core::expr_fn::coalesce;
@@ -167,11 +167,11 @@ impl Rfm {
 
     fn scored(&self, summary: LogicalPlanBuilder) -> Result<LogicalPlan> {
         let scores = vec![
-            self.score("recency_days", "desc")?.alias("r"),
-            self.score("frequency", "asc")?.alias("f"),
-            self.score(self.money_scored, "asc")?.alias("m"),
+            ("r", self.score("recency_days", "desc")?),
+            ("f", self.score("frequency", "asc")?),
+            ("m", self.score(self.money_scored, "asc")?),
         ];
-        let scored = LogicalPlanBuilder::window_plan(summary.build()?, scores)?;
+        let scored = with_windows(summary.build()?, scores)?;
         let segment = self.rfm_segment.call(["r", "f", "m"].map(column).to_vec());
         let mut columns: Vec<Expr> = [
             "customer_id",
@@ -188,7 +188,7 @@ impl Rfm {
         .map(column)
         .to_vec();
         columns.push(segment.alias("segment"));
-        LogicalPlanBuilder::from(scored).project(columns)?.build()
+        scored.project(columns)?.build()
     }
 
     fn score(&self, value: &str, direction: &str) -> Result<Expr> {

@@ -52,7 +52,7 @@ pub(super) fn aggregate() -> Arc<AggregateUDF> {
 pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
     let (a, b) = (call.column("a", "a")?, call.column("b", "b")?);
     let (a_type, b_type) = (plain(call, &a)?, plain(call, &b)?);
-    let Some(common) = comparison_coercion(&a_type, &b_type).filter(can_be_named) else {
+    let Some(common) = common_type(&a_type, &b_type) else {
         return call.wrong(
             "b",
             format!("{b} of type {b_type} beside {a} of type {a_type}"),
@@ -78,6 +78,10 @@ fn plain(call: &Call<'_>, side: &Expr) -> Result<DataType> {
     })
 }
 
-fn can_be_named(common: &DataType) -> bool {
-    !common.is_nested() && !common.is_null()
+/// A number beside a text would be read as one, and fail on the first that is none.
+fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
+    let can_be_named = |common: &DataType| !common.is_nested() && !common.is_null();
+    let is_same = a == b || (a.is_integer() && b.is_integer()) || a.is_null() || b.is_null();
+    let common = is_same.then(|| comparison_coercion(a, b))?;
+    common.filter(can_be_named)
 }

@@ -18,7 +18,7 @@ async fn day_of_as_of_counts_refunds_net_out_and_are_no_purchases() {
                monetary_total, last_purchase FROM rfm(as_of => DATE '2024-12-31') \
                ORDER BY customer_id";
     let expected = [
-        "1 0 2 60.0 119.75409836065573 120.0000 2024-12-31T23:59:59Z",
+        "1 0 2 60.0 119.75409836065575 120.0000 2024-12-31T23:59:59Z",
         "2 30 1 40.0 40.0 40.0000 2024-12-01T00:00:00Z",
     ];
     assert_eq!(rows(&context, sql).await, expected);
