@@ -1,2 +1,7 @@
-//! The habitue command.
-fn main() {}
+//! The `habitue` command.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -167,6 +167,17 @@ impl Error {
         }
     }
 
+    /// Where in the statement it is, when that is known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Syntax { position, .. }
+            | Self::Unknown { position, .. }
+            | Self::Invalid { position, .. }
+            | Self::Query { position, .. } => *position,
+            _ => None,
+        }
+    }
+
     /// A name that names nothing, with the nearest known name.
     pub(crate) fn unknown<'a>(
         named: Named,

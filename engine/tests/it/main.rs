@@ -1,5 +1,6 @@
 //! What the engine promises, from a file to an answer.
 
+mod cli;
 mod answers;
 mod bounded_memory;
 mod child;
