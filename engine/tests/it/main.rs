@@ -1,9 +1,9 @@
 //! What the engine promises, from a file to an answer.
 
-mod cli;
 mod answers;
 mod bounded_memory;
 mod child;
+mod cli;
 mod events_in_all_formats;
 mod formats_agree;
 mod kill;

@@ -87,7 +87,7 @@ impl Report {
             "{sql} -c \"SELECT * FROM customers ORDER BY events DESC LIMIT 5\""
         ))?;
         self.command(&format!(
-            "{sql} -c \"SELECT * FROM identifiers_of(customer_of('user_id', 'u00007'))\""
+            "{sql} -c \"SELECT namespace, value, state FROM identifiers WHERE customer_id = 0\""
         ))?;
         self.command(&format!(
             "{sql} -c \"EXPLAIN SELECT count(*) FROM events WHERE in_segment(customer_id, 'vip')\""

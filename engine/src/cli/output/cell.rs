@@ -91,7 +91,7 @@ fn options(data_type: &DataType) -> FormatOptions<'static> {
 
 /// The text without characters that would move the cursor, break the line or turn the reading
 /// direction around: values come from outside.
-fn printable(text: String) -> String {
+pub(crate) fn printable(text: String) -> String {
     if !text.chars().any(is_dangerous) {
         return text;
     }

@@ -1,7 +1,7 @@
 //! Which columns a terminal has room for, and how wide each of them is.
 
 /// A column is never cut below this; rather other columns are hidden.
-const WIDTH_MIN: usize = 8;
+const WIDTH_MIN: usize = 12;
 /// What a column takes besides its text: a line and two spaces.
 const FRAME: usize = 3;
 
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn no_table_is_wider_than_its_terminal() {
         for columns in 1..40 {
-            for available in 16..200 {
+            for available in 20..200 {
                 let natural: Vec<_> = (0..columns).map(|c| 1 + (c * 7919) % 60).collect();
                 let fitted = fit(&natural, Some(available));
                 assert!(total(&fitted) <= available, "{natural:?} {available} {fitted:?}");

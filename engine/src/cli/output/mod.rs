@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited, Writer, WriterBuilder};
+use arrow::util::display::array_value_to_string;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -74,6 +75,7 @@ pub(crate) struct AnswerWriter {
 enum Kind {
     Table(TableWriter),
     Message,
+    Plan,
     Csv(Header),
     Json(Writer<Vec<u8>, JsonArray>),
     Ndjson(Writer<Vec<u8>, LineDelimited>),
@@ -91,6 +93,7 @@ impl AnswerWriter {
         let json = || WriterBuilder::new().with_explicit_nulls(true);
         let kind = match format {
             Format::Table if is_message(schema) => Kind::Message,
+            Format::Table if is_plan(schema) => Kind::Plan,
             Format::Table => Kind::Table(TableWriter::new(schema, layout)),
             Format::Csv => Kind::Csv(Header::Written),
             Format::Json => Kind::Json(json().build(Vec::new())),
@@ -113,6 +116,7 @@ impl AnswerWriter {
         match &mut self.kind {
             Kind::Table(table) => table.write(batch, out),
             Kind::Message => messages(batch, out),
+            Kind::Plan => plans(batch, out),
             Kind::Csv(header) => csv::write(batch, std::mem::replace(header, Header::Omitted), out),
             Kind::Json(writer) => {
                 writer.write(batch)?;
@@ -145,7 +149,7 @@ impl AnswerWriter {
                 writer.finish()?;
                 out.append(writer.get_mut());
             }
-            Kind::Message | Kind::Csv(Header::Omitted) | Kind::Markdown => {}
+            Kind::Message | Kind::Plan | Kind::Csv(Header::Omitted) | Kind::Markdown => {}
         }
         Ok(self.rows)
     }
@@ -162,6 +166,23 @@ fn messages(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
         for row in 0..batch.num_rows() {
             out.extend_from_slice(column.cell(row)?.text().as_bytes());
             out.push(b'\n');
+        }
+    }
+    Ok(())
+}
+
+/// EXPLAIN answers texts with many lines, which no column can hold.
+fn is_plan(schema: &SchemaRef) -> bool {
+    schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
+}
+
+fn plans(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+    for row in 0..batch.num_rows() {
+        let kind = array_value_to_string(batch.column(0), row)?;
+        let plan = array_value_to_string(batch.column(1), row)?;
+        out.extend_from_slice(format!("{}\n", cell::printable(kind)).as_bytes());
+        for line in plan.lines() {
+            out.extend_from_slice(format!("  {}\n", cell::printable(line.into())).as_bytes());
         }
     }
     Ok(())
@@ -221,6 +242,16 @@ mod tests {
         assert_eq!(answer(Format::Ndjson, &empty), "");
         assert_eq!(answer(Format::Markdown, &empty).lines().count(), 2);
         assert_eq!(answer(Format::Table, &empty).lines().count(), 4);
+    }
+
+    #[test]
+    fn plans_keep_their_lines() {
+        let column = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let columns =
+            [("plan_type", column("logical_plan")), ("plan", column("Filter: x\n  Scan"))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let expected = "logical_plan\n  Filter: x\n    Scan\n";
+        assert_eq!(answer(Format::Table, &[batch]), expected);
     }
 
     #[test]
