@@ -62,15 +62,13 @@ const TRAILER_BYTES_MAX: usize = 80;
 pub fn seal(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
     let mut object = Vec::with_capacity(payload.len() + TRAILER_BYTES_MAX);
     object.extend_from_slice(payload);
-    let checksum = checksum_of(kind, kind.format(), payload);
-    let trailer = format!(
-        "{MARK}{} {} {:016x} {checksum:08x}\n",
-        kind.word(),
-        kind.format(),
-        payload.len()
-    );
-    object.extend_from_slice(trailer.as_bytes());
+    object.extend_from_slice(trailer(kind, kind.format(), payload).as_bytes());
     object
+}
+
+fn trailer(kind: FrameKind, format: u32, payload: &[u8]) -> String {
+    let checksum = checksum_of(kind, format, payload);
+    format!("{MARK}{} {format} {:016x} {checksum:08x}\n", kind.word(), payload.len())
 }
 
 /// Checks the trailer and gives back the payload.
@@ -109,6 +107,10 @@ pub fn open(kind: FrameKind, path: &str, mut object: Bytes) -> Result<Bytes> {
     }
     if checksum != checksum_of(kind, format, &object) {
         return Err(corrupt("checksum does not match"));
+    }
+    // A hexadecimal digit in the other case reads the same, but nobody wrote it.
+    if tail[mark..] != *trailer(kind, format, &object).as_bytes() {
+        return Err(corrupt("trailer is not as it was written"));
     }
     Ok(object)
 }
