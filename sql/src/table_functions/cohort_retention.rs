@@ -197,7 +197,8 @@ impl Retention {
                 column("returned"),
                 column("number").eq(column("cohort")).alias("begun"),
                 column("amount"),
-            ])
+            ])?
+            .filter(column("returned").or(column("begun")))
     }
 }
 

@@ -206,7 +206,7 @@ fn slow_cells(case: &Case) -> Vec<String> {
 fn cells_are_those_of_a_slow_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner = TestRunner::new(Config {
-        cases: 96,
+        cases: 48,
         ..Config::default()
     });
     let test = |case: Case| {
