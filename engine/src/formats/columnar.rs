@@ -47,7 +47,8 @@ pub(super) fn parquet(
 
 /// Reads an Arrow IPC file.
 pub(super) fn arrow_file(name: &str, file: File) -> Result<(SchemaRef, Blocks)> {
-    let reader = FileReader::try_new(BufReader::new(file), None).map_err(|e| not_arrow(name, e))?;
+    let reader =
+        FileReader::try_new(BufReader::new(file), None).map_err(|error| not_arrow(name, &error))?;
     Ok((reader.schema(), blocks_of(name, reader)))
 }
 
@@ -57,11 +58,11 @@ pub(super) fn arrow_stream(
     reader: impl Read + Send + 'static,
 ) -> Result<(SchemaRef, Blocks)> {
     let reader = BufReader::new(reader);
-    let reader = StreamReader::try_new(reader, None).map_err(|e| not_arrow(name, e))?;
+    let reader = StreamReader::try_new(reader, None).map_err(|error| not_arrow(name, &error))?;
     Ok((reader.schema(), blocks_of(name, reader)))
 }
 
-fn not_arrow(name: &str, error: ArrowError) -> Error {
+fn not_arrow(name: &str, error: &ArrowError) -> Error {
     Error::unreadable(name, format!("not a whole Arrow file or stream: {error}"))
 }
 

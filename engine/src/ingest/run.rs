@@ -63,7 +63,7 @@ pub(crate) async fn run(
         Some(sql) => {
             feeding
                 .feed_selected(store, resources, opened, &sql)
-                .await?
+                .await?;
         }
     }
     Ok(feeding.ingest.commit().await?)

@@ -39,7 +39,7 @@ pub(crate) fn sample(rows: usize) -> RecordBatch {
 }
 
 fn cell(column: usize, row: usize) -> Option<String> {
-    let money = row % 3 == 0;
+    let money = row.is_multiple_of(3);
     match COLUMNS[column] {
         "ts" => Some(format!(
             "2026-02-{:02}T{:02}:00:00.25Z",
@@ -47,9 +47,9 @@ fn cell(column: usize, row: usize) -> Option<String> {
             row / 28 % 24
         )),
         "event" => Some(["view", "add, to \"cart\"", "größe", "purchase"][row % 4].into()),
-        "channel" => (row % 5 > 0).then(|| "web".into()),
-        "campaign" => (row % 7 == 0).then(|| "two\nlines\\".into()),
-        "user_id" => (row % 2 == 0).then(|| format!("u{}", row % 40)),
+        "channel" => (!row.is_multiple_of(5)).then(|| "web".into()),
+        "campaign" => (row.is_multiple_of(7)).then(|| "two\nlines\\".into()),
+        "user_id" => (row.is_multiple_of(2)).then(|| format!("u{}", row % 40)),
         "anonymous_id" => (row % 4 != 2).then(|| format!("d{}", row % 60)),
         "amount" => money.then(|| format!("{}.{:02}", row, row % 100)),
         "currency" => money.then(|| "EUR".into()),
@@ -75,7 +75,7 @@ pub(crate) fn ndjson(batch: &RecordBatch) -> Vec<u8> {
             };
             entries.push(match *name {
                 "amount" | "quantity" => format!("\"{name}\":{value}"),
-                "properties" if row % 2 == 0 => value[1..value.len() - 1].to_owned(),
+                "properties" if row.is_multiple_of(2) => value[1..value.len() - 1].to_owned(),
                 "properties" => format!("\"properties\":{value}"),
                 _ => format!("\"{name}\":{}", serde_json::Value::from(value)),
             });
