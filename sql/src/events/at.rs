@@ -8,6 +8,7 @@
 use crate::error::Error;
 use crate::events::EventsTable;
 use crate::events::schema::events_schema;
+use crate::functions::marked_with_call;
 use crate::segments::{number_literal, text_literal};
 use crate::session::{AsOf, Pinned, parse_time};
 use arrow::datatypes::SchemaRef;
@@ -49,10 +50,12 @@ impl TableFunctionImpl for EventsAt {
         };
         let version = number_literal(argument).map(AsOf::Version);
         let as_of = version.or_else(|| time_literal(argument).map(AsOf::Timestamp));
+        let as_of = as_of.ok_or_else(refused)?;
         let schema = events_schema(self.pinned.catalog());
+        let schema = marked_with_call(&schema, format!("{EVENTS_AT}({as_of:?})"));
         Ok(Arc::new(EarlierEvents {
             pinned: self.pinned.clone(),
-            as_of: as_of.ok_or_else(refused)?,
+            as_of,
             schema,
         }))
     }
@@ -125,6 +128,7 @@ impl TableProvider for EarlierEvents {
         let then = Arc::new(self.pinned_then().await?);
         // The files of that version, under the columns of this one.
         EventsTable::with_catalog(then, self.pinned.catalog())
+            .with_schema(self.schema.clone())
             .scan(state, projection, filters, limit)
             .await
     }

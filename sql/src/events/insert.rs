@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::session::Answer;
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::TryStreamExt;
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID};
 use habitue_storage::ingest::{IngestOptions, IngestSummary};
@@ -29,7 +29,8 @@ pub(crate) async fn insert(
     let mut rows = answer.stream;
     let mut first_row = 1;
     while let Some(batch) = rows.try_next().await? {
-        let batch = RecordBatch::try_new(schema.clone(), batch.columns().to_vec());
+        let columns = batch.columns().iter().map(known_type).collect();
+        let batch = RecordBatch::try_new(schema.clone(), columns);
         let batch = batch.map_err(|error| Error::from_datafusion(error.into(), ""))?;
         ingest.append(&batch, first_row).await?;
         first_row += batch.num_rows() as u64;
@@ -62,8 +63,20 @@ fn named(schema: &SchemaRef, columns: Option<Vec<String>>) -> Result<SchemaRef> 
             return Err(Error::invalid(format!("column '{name}'"), "it comes twice"));
         }
     }
-    let fields = schema.fields().iter().zip(&names);
-    let fields =
-        fields.map(|(field, name)| Field::clone(field).with_name(name).with_nullable(true));
+    let fields = schema.fields().iter().zip(&names).map(|(field, name)| {
+        let data_type = match field.data_type() {
+            DataType::Null => DataType::Utf8,
+            known => known.clone(),
+        };
+        Field::new(name, data_type, true)
+    });
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// A column of nothing but NULL literals has no type; as text it is still nothing.
+fn known_type(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Null => new_null_array(&DataType::Utf8, column.len()),
+        _ => column.clone(),
+    }
 }

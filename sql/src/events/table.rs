@@ -51,6 +51,11 @@ impl EventsTable {
         }
     }
 
+    /// The same with the metadata of this schema.
+    pub(crate) fn with_schema(self, schema: SchemaRef) -> Self {
+        Self { schema, ..self }
+    }
+
     async fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
         let pruning = Settings::of(state.config_options()).pruning;
         let predicate = self.predicate(state, filters)?;

@@ -1,9 +1,11 @@
 //! Functions that look something up in the snapshot of the query.
 
+mod call;
 mod customer_of;
 mod identifier_count;
 mod identifiers_of;
 
+pub(crate) use call::marked_with_call;
 pub(crate) use customer_of::CUSTOMER_OF;
 
 use crate::events::{EVENTS_AT, EventsAt};

@@ -11,7 +11,6 @@
 //! As a filter over `events` it leaves out files and rows; and a bitmap is cheaper than a hash table.
 
 use crate::segments::{SegmentTable, is_in_segment};
-use crate::session::{Pruning, Settings};
 use datafusion::catalog::default_table_source::DefaultTableSource;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType};
@@ -39,11 +38,8 @@ impl OptimizerRule for BitmapPruning {
     fn rewrite(
         &self,
         plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
+        _config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        if Settings::of(&config.options()).pruning == Pruning::Off {
-            return Ok(Transformed::no(plan));
-        }
         match plan {
             LogicalPlan::Join(join) => rewrite_join(join),
             LogicalPlan::Filter(_) | LogicalPlan::Projection(_) => {

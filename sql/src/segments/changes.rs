@@ -7,6 +7,7 @@
 //! One row for each change in each version after `from_version`, as the refreshes saw them.
 
 use crate::error::Error;
+use crate::functions::marked_with_call;
 use crate::segments::argument::{number_literal, text_literal};
 use crate::segments::members::customers_today;
 use crate::session::Pinned;
@@ -54,7 +55,7 @@ impl TableFunctionImpl for ChangesFunction {
             .filter(|version| version.number > from_version)
             .cloned()
             .collect();
-        let rows = Arc::new(Changes { versions });
+        let rows = Arc::new(Changes { call: format!("segment_changes({name:?}, {from_version})"), versions });
         Ok(Arc::new(SnapshotTable::new(self.pinned.clone(), rows)))
     }
 }
@@ -62,6 +63,7 @@ impl TableFunctionImpl for ChangesFunction {
 /// The changes of some versions of a segment.
 #[derive(Debug)]
 struct Changes {
+    call: String,
     versions: Vec<SegmentVersion>,
 }
 
@@ -97,11 +99,12 @@ impl Changes {
 #[async_trait]
 impl SnapshotRows for Changes {
     fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(vec![
+        let schema = Schema::new(vec![
             Field::new(CUSTOMER_ID, DataType::Int64, false),
             Field::new("change", DataType::Utf8, false),
             Field::new("version", DataType::Int64, false),
-        ]))
+        ]);
+        marked_with_call(&schema, self.call.as_str())
     }
 
     async fn rows(

@@ -5,6 +5,7 @@
 //! ```
 
 use crate::error::Error;
+use crate::functions::marked_with_call;
 use crate::segments::argument::named_version;
 use crate::session::{Pinned, SegmentKey};
 use arrow::array::{Int64Array, RecordBatch};
@@ -60,11 +61,8 @@ impl SegmentTable {
             pinned.segment_version(&key.0, key.1)?;
         }
         let field = Field::new(CUSTOMER_ID, DataType::Int64, false);
-        Ok(Self {
-            pinned: pinned.clone(),
-            key,
-            schema: Arc::new(Schema::new(vec![field])),
-        })
+        let schema = marked_with_call(&Schema::new(vec![field]), format!("segment{key:?}"));
+        Ok(Self { pinned: pinned.clone(), key, schema })
     }
 
     /// Which segment, and which version of it.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Named, Result};
 use crate::session::catalog::{HabitueCatalog, catalogs_with};
 use crate::session::{Answer, CATALOG, LocalFiles, MAIN, Pinned, Session, needs_of};
+use crate::suggestion::nearest;
 use crate::{functions, segments, table_functions, tables};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -108,13 +109,20 @@ impl Query {
                 for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
                     let tables = catalog.as_ref().and_then(|catalog| catalog.schema(&schema));
                     let names = tables.map_or_else(Vec::new, |tables| tables.table_names());
-                    let system = schema != MAIN;
-                    known.extend(names.into_iter().map(|name| match system {
-                        true => format!("{schema}.{name}"),
-                        false => name,
-                    }));
+                    known.extend(names.into_iter().map(|name| (name, schema.clone())));
                 }
-                Error::unknown(Named::Table, name, known.iter().map(String::as_str))
+                let meant = nearest(&name, known.iter().map(|(table, _)| table.as_str()));
+                let meant = meant.and_then(|meant| known.iter().find(|(table, _)| table == meant));
+                let suggestion = meant.map(|(table, schema)| match schema == MAIN {
+                    true => table.clone(),
+                    false => format!("{schema}.{table}"),
+                });
+                Error::Unknown {
+                    named: Named::Table,
+                    name,
+                    suggestion,
+                    position: None,
+                }
             }
             Error::Unknown {
                 named: Named::Function,

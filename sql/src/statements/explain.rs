@@ -28,7 +28,6 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<Explain>> {
     let Some((taken, opening)) = openings.into_iter().find(|(words_, _)| words.come(words_)) else {
         return Ok(None);
     };
-    let start = words.parser().index();
     words.take(taken);
     if let Some(statement) = create_segment::parse(words)? {
         return Ok(Some(Explain {
@@ -43,7 +42,7 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<Explain>> {
         }));
     }
     // The engine's: it must see its own opening again.
-    while words.parser().index() > start {
+    for _ in taken {
         words.parser().prev_token();
     }
     Ok(None)

@@ -36,26 +36,25 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<InsertEvents>> {
 
 /// Takes the opening words if the table is ours, with or without its schema.
 fn names_events(words: &mut Words<'_>) -> bool {
-    let start = words.parser().index();
-    words.take(&["INSERT", "INTO"]);
-    let mut path = Vec::new();
-    while let Ok(name) = words.name("a table") {
-        path.push(name);
-        if !words.parser().consume_token(&Token::Period) {
-            break;
-        }
-    }
-    let path = path.iter().map(String::as_str).collect::<Vec<_>>();
     let ours: [&[&str]; 3] = [
         &["events"],
         &["main", "events"],
         &["habitue", "main", "events"],
     ];
-    let is_ours = ours.contains(&path.as_slice());
-    while !is_ours && words.parser().index() > start {
-        words.parser().prev_token();
+    let tokens = |path: &[&str]| 2 + 2 * path.len() - 1;
+    let named = ours.into_iter().find(|path| {
+        let is_next = |place: usize, name: &str| words.comes_at(2 + 2 * place, name);
+        let names = path
+            .iter()
+            .enumerate()
+            .all(|(place, name)| is_next(place, name));
+        names && words.parser().peek_nth_token(tokens(path)).token != Token::Period
+    });
+    let taken = named.map_or(0, tokens);
+    for _ in 0..taken {
+        words.parser().next_token();
     }
-    is_ours
+    taken > 0
 }
 
 fn query_in_parentheses(words: &mut Words<'_>) -> bool {

@@ -5,6 +5,7 @@
 //! to the engine's parser.
 
 mod alter_identity_namespace;
+mod chain;
 mod create_identity_namespace;
 mod create_segment;
 mod drop_segment;

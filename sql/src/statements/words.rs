@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::position::offset_of;
+use crate::statements::chain::ensure_not_too_long;
 use datafusion::sql::parser::{DFParser, DFParserBuilder};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -14,6 +15,7 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     pub(super) fn new(sql: &'a str) -> Result<Self> {
+        ensure_not_too_long(sql)?;
         let parser = DFParserBuilder::new(sql).build();
         let parser = parser.map_err(|error| Error::from_datafusion(error, sql))?;
         Ok(Self { sql, parser })
@@ -35,11 +37,17 @@ impl<'a> Words<'a> {
 
     /// Whether these words come next.
     pub(super) fn come(&self, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(place, word)| {
-            let token = &self.parser.parser.peek_nth_token_ref(place).token;
-            matches!(token, Token::Word(found)
-                if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
-        })
+        words
+            .iter()
+            .enumerate()
+            .all(|(place, word)| self.comes_at(place, word))
+    }
+
+    /// Whether this word is the one at this place from here.
+    pub(super) fn comes_at(&self, place: usize, word: &str) -> bool {
+        let token = &self.parser.parser.peek_nth_token_ref(place).token;
+        matches!(token, Token::Word(found)
+            if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
     }
 
     /// Takes these words if all of them come next.

@@ -1,6 +1,7 @@
 //! `identifiers`: what people are known by, and to whom it belongs.
 
 use crate::error::{Error, Result};
+use crate::functions::marked_with_call;
 use crate::session::Pinned;
 use crate::tables::SnapshotRows;
 use crate::tables::columns::{conformed, optional, required, schema};
@@ -72,14 +73,18 @@ fn with_customers(batch: &RecordBatch, pinned: &Pinned, schema: SchemaRef) -> Re
 #[async_trait]
 impl SnapshotRows for IdentifierRows {
     fn schema(&self) -> SchemaRef {
-        schema([
+        let schema = schema([
             required(IDENTIFIER_ID, DataType::Int64),
             required("namespace", DataType::Utf8),
             required("value", DataType::Utf8),
             optional(CUSTOMER_ID, DataType::Int64),
             optional("first_seen", timestamp_type()),
             required("state", DataType::Utf8),
-        ])
+        ]);
+        match self.customer {
+            Some(customer) => marked_with_call(&schema, format!("identifiers_of({customer})")),
+            None => schema,
+        }
     }
 
     async fn rows(&self, pinned: &Pinned, _options: &ConfigOptions) -> Result<Vec<RecordBatch>> {

@@ -1,0 +1,84 @@
+//! Runs every file of `tests/slt`, each on a small shop of its own. Breaks for a user if this fails:
+//! a SQL word answers something else than its page says.
+
+use crate::small_shop::small_shop;
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use habitue_sql::{Error, Session};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use std::path::PathBuf;
+
+/// A session as the runner of sqllogictest sees it.
+struct Connection(Session);
+
+#[async_trait]
+impl AsyncDB for Connection {
+    type Error = Error;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
+        let answer = self.0.run(sql).await?;
+        let types = answer
+            .schema
+            .fields()
+            .iter()
+            .map(|field| column_type(field.data_type()));
+        let types = types.collect();
+        let batches = answer.collect().await?;
+        Ok(DBOutput::Rows {
+            types,
+            rows: batches.iter().flat_map(rows).collect(),
+        })
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn column_type(data_type: &DataType) -> DefaultColumnType {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => DefaultColumnType::Text,
+        integer if integer.is_integer() => DefaultColumnType::Integer,
+        number if number.is_numeric() => DefaultColumnType::FloatingPoint,
+        _ => DefaultColumnType::Any,
+    }
+}
+
+fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns = batch.columns().iter();
+    let columns = columns.map(|column| ArrayFormatter::try_new(column, &options).unwrap());
+    let columns = columns.collect::<Vec<_>>();
+    let text = |column: &ArrayFormatter<'_>, row| match column.value(row).to_string() {
+        empty if empty.is_empty() => "(empty)".to_owned(),
+        text => text,
+    };
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| text(column, row)).collect())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_sql_word_answers_as_its_file_says() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let mut files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut failures = Vec::new();
+    let only = std::env::var("SLT").unwrap_or_default();
+    for file in files
+        .by_ref()
+        .filter(|file| file.extension().is_some_and(|end| end == "slt"))
+    {
+        if !file.to_string_lossy().contains(&only) {
+            continue;
+        }
+        let session = small_shop().await.session();
+        let mut runner = Runner::new(|| async { Ok(Connection(session.clone())) });
+        if let Err(error) = runner.run_file_async(&file).await {
+            failures.push(format!("{error}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
