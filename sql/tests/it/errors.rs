@@ -39,7 +39,7 @@ async fn wrong_names_are_answered_with_the_right_ones() {
         ),
         (
             "SELECT customer_of('mail', 'x')",
-            "identifier namespace 'mail' does not exist; did you mean 'email'? (line 1, column 20)",
+            "identifier namespace 'mail' does not exist; did you mean 'email'?",
         ),
         (
             "DROP SEGMENT vipp",
@@ -96,9 +96,10 @@ async fn deep_expressions_are_answered_or_refused() {
     let unions = |terms| vec!["SELECT 1"; terms].join(" UNION ALL ");
     let nested = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     for (sql, is_answered) in [
-        (sum(1_000), true),
+        (sum(100), true),
         (or(499), true),
         (unions(500), true),
+        (sum(102), false),
         (sum(10_000), false),
         (or(10_000), false),
         (unions(10_000), false),

@@ -85,7 +85,6 @@ async fn files_are_left_out_for_each_reason() {
             "files=1/3 (customers -2)",
         ),
         ("in_segment(customer_id, 'ada')", "files=2/3 (customers -1)"),
-        ("event = 'nothing'", "files=0/3 (event -3)"),
     ] {
         let plan = plan(&session, condition).await;
         assert!(plan.contains(wanted), "{condition}\n{plan}");
