@@ -55,7 +55,10 @@ impl TableFunctionImpl for ChangesFunction {
             .filter(|version| version.number > from_version)
             .cloned()
             .collect();
-        let rows = Arc::new(Changes { call: format!("segment_changes({name:?}, {from_version})"), versions });
+        let rows = Arc::new(Changes {
+            call: format!("segment_changes({name:?}, {from_version})"),
+            versions,
+        });
         Ok(Arc::new(SnapshotTable::new(self.pinned.clone(), rows)))
     }
 }

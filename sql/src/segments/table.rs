@@ -62,7 +62,11 @@ impl SegmentTable {
         }
         let field = Field::new(CUSTOMER_ID, DataType::Int64, false);
         let schema = marked_with_call(&Schema::new(vec![field]), format!("segment{key:?}"));
-        Ok(Self { pinned: pinned.clone(), key, schema })
+        Ok(Self {
+            pinned: pinned.clone(),
+            key,
+            schema,
+        })
     }
 
     /// Which segment, and which version of it.
