@@ -1,6 +1,7 @@
 //! A call of a table function: its relation and its arguments, read and checked.
 
 use super::parameter::{Parameter, Positional, Signature, pointing_at};
+use super::relation::{Relations, plan_relation};
 use super::tables::Tables;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
@@ -11,15 +12,13 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
-    FunctionArguments, Ident, ObjectName, Spanned, TableFactor, TableFunctionArgs,
+    BinaryOperator, Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArgOperator, Spanned,
+    TableFactor,
 };
 use habitue_udf::calendar::{Calendar, CalendarUnit};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
-
-const DEFAULT_RELATION: &str = "events";
 
 /// A call that is being planned.
 pub(super) struct Call<'a> {
@@ -421,110 +420,4 @@ fn name_positionals(
         }
     }
     unnamed.collect()
-}
-
-/// Plans relations, also tables that the statement names only as arguments of ours.
-struct Relations<'a> {
-    tables: &'a Tables,
-    context: &'a mut dyn RelationPlannerContext,
-}
-
-impl Relations<'_> {
-    fn plan(&mut self, relation: TableFactor) -> Result<LogicalPlan> {
-        let named = match &relation {
-            TableFactor::Table {
-                name, args: None, ..
-            } => Some(name.clone()),
-            _ => None,
-        };
-        match (self.context.plan(relation), named) {
-            // DataFusion reads the tables of a statement before it plans, and does not see that
-            // an argument is one; common table expressions it knows.
-            (Err(unknown), Some(name)) => {
-                let reference = self.context.object_name_to_table_reference(name)?;
-                self.tables.scan(reference).unwrap_or(Err(unknown))
-            }
-            (planned, _) => planned,
-        }
-    }
-}
-
-fn plan_relation(
-    signature: &Signature,
-    pattern: &TableFactor,
-    given: Option<SqlExpr>,
-    positional: &mut Vec<SqlExpr>,
-    relations: &mut Relations<'_>,
-) -> Result<LogicalPlan> {
-    if let Some(given) = given {
-        let span = given.span();
-        return match relation_of(&given, pattern) {
-            Some(relation) => relations.plan(relation),
-            None => {
-                let message = signature.wrong(&super::parameter::RELATION, given);
-                Err(pointing_at(message, span))
-            }
-        };
-    }
-    if let Some(relation) = positional
-        .first()
-        .and_then(|first| relation_of(first, pattern))
-    {
-        // A name among conditions may be a table or a column of truth values; tables go first.
-        let may_be_condition = signature.positional == Positional::RelationAndConditions
-            && !matches!(relation, TableFactor::Derived { .. });
-        match relations.plan(relation) {
-            Err(_) if may_be_condition => {}
-            planned => {
-                positional.remove(0);
-                return planned;
-            }
-        }
-    }
-    relations.plan(table(
-        pattern,
-        ObjectName::from(Ident::new(DEFAULT_RELATION)),
-        None,
-    ))
-}
-
-/// What this expression means where a relation can stand; None for what can only be a value.
-fn relation_of(expression: &SqlExpr, pattern: &TableFactor) -> Option<TableFactor> {
-    match expression {
-        SqlExpr::Subquery(query) => Some(TableFactor::Derived {
-            lateral: false,
-            subquery: query.clone(),
-            alias: None,
-            sample: None,
-        }),
-        SqlExpr::Identifier(name) => Some(table(pattern, ObjectName::from(name.clone()), None)),
-        SqlExpr::CompoundIdentifier(names) => {
-            Some(table(pattern, ObjectName::from(names.clone()), None))
-        }
-        SqlExpr::Function(function) => match &function.args {
-            FunctionArguments::List(list) => {
-                let arguments = TableFunctionArgs {
-                    args: list.args.clone(),
-                    settings: None,
-                };
-                Some(table(pattern, function.name.clone(), Some(arguments)))
-            }
-            _ => None,
-        },
-        SqlExpr::Nested(inner) => relation_of(inner, pattern),
-        _ => None,
-    }
-}
-
-fn table(
-    pattern: &TableFactor,
-    called: ObjectName,
-    with: Option<TableFunctionArgs>,
-) -> TableFactor {
-    let mut relation = pattern.clone();
-    if let TableFactor::Table { name, args, .. } = &mut relation {
-        *name = called;
-        *args = with;
-    }
-    relation
 }

@@ -16,6 +16,7 @@ mod connected_components;
 mod funnel;
 mod parameter;
 mod plan;
+mod relation;
 mod rfm;
 mod tables;
 
