@@ -17,19 +17,12 @@ const EVENTS: &str = r#"
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A path instead of memory:// keeps the database; create_if_missing() makes it.
-    let engine = Engine::builder()
-        .create_if_missing()
-        .open("memory://")
-        .await?;
+    let engine = Engine::builder().create_if_missing().open("memory://").await?;
     let input = Input::from_bytes("shop.ndjson", EVENTS);
     let summary = engine.ingest(IngestRequest::new(input)).await?;
 
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{} events, {} customers",
-        summary.events_accepted, summary.customers_new
-    )?;
+    writeln!(out, "{} events, {} customers", summary.events_accepted, summary.customers_new)?;
 
     engine
         .sql_all(

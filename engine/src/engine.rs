@@ -45,12 +45,7 @@ impl Engine {
         };
         let database = Database::new(store.clone(), options)?;
         let session = database.session();
-        Ok(Self {
-            store,
-            resources,
-            database,
-            session,
-        })
+        Ok(Self { store, resources, database, session })
     }
 
     /// Takes in the events of one input: one commit, however large it is, or nothing at all.
@@ -98,9 +93,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Engine")
-            .field("url", &self.store.bucket().url())
-            .finish()
+        formatter.debug_struct("Engine").field("url", &self.store.bucket().url()).finish()
     }
 }

@@ -75,9 +75,7 @@ impl Error {
         match self {
             Self::Storage(error) => error.kind(),
             Self::Sql(error) => error.kind(),
-            Self::Input {
-                operation: "copy", ..
-            } => ErrorKind::Unavailable,
+            Self::Input { operation: "copy", .. } => ErrorKind::Unavailable,
             Self::Input { .. }
             | Self::Unreadable { .. }
             | Self::Select { .. }
@@ -91,17 +89,10 @@ impl Error {
         operation: &'static str,
         source: io::Error,
     ) -> Self {
-        Self::Input {
-            name: name.into(),
-            operation,
-            source,
-        }
+        Self::Input { name: name.into(), operation, source }
     }
 
     pub(crate) fn unreadable(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Unreadable {
-            name: name.into(),
-            reason: reason.into(),
-        }
+        Self::Unreadable { name: name.into(), reason: reason.into() }
     }
 }

@@ -91,10 +91,7 @@ impl Engine {
             Some(options) => Some(self.store.collect_garbage(options).await?),
             None => None,
         };
-        Ok(MaintainSummary {
-            compaction,
-            garbage,
-        })
+        Ok(MaintainSummary { compaction, garbage })
     }
 
     /// Reads back every object that a readable version names, and checks what they say of each

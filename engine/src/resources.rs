@@ -26,16 +26,12 @@ pub(crate) fn default_memory_bytes() -> u64 {
 fn available_memory(read: impl Fn(&Path) -> Option<String>) -> u64 {
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| machine_memory(&text));
     let own_groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
-    let limits = group_files(&own_groups)
-        .into_iter()
-        .filter_map(|path| group_limit(&read(&path)?));
+    let limits = group_files(&own_groups).into_iter().filter_map(|path| group_limit(&read(&path)?));
     limits.chain(machine).min().unwrap_or(MEMORY_BYTES_UNKNOWN)
 }
 
 fn machine_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -60,10 +56,7 @@ fn group_files(own_groups: &str) -> Vec<PathBuf> {
 
 /// `max` is no limit; groups of the first kind write a number near 2^63 for it.
 fn group_limit(text: &str) -> Option<u64> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|bytes| (1..1 << 60).contains(bytes))
+    text.trim().parse().ok().filter(|bytes| (1..1 << 60).contains(bytes))
 }
 
 #[cfg(test)]
@@ -79,16 +72,10 @@ mod tests {
 
     #[test]
     fn the_smallest_limit_of_machine_and_groups_counts() {
-        let meminfo = (
-            "/proc/meminfo",
-            "MemFree: 1 kB\nMemTotal:       8388608 kB\n",
-        );
+        let meminfo = ("/proc/meminfo", "MemFree: 1 kB\nMemTotal:       8388608 kB\n");
         let own = ("/proc/self/cgroup", "0::/a/b\n");
         assert_eq!(memory(&[meminfo]), 8 << 30);
-        assert_eq!(
-            memory(&[meminfo, own, ("/sys/fs/cgroup/a/b/memory.max", "max\n")]),
-            8 << 30
-        );
+        assert_eq!(memory(&[meminfo, own, ("/sys/fs/cgroup/a/b/memory.max", "max\n")]), 8 << 30);
         let above = ("/sys/fs/cgroup/a/memory.max", "1073741824\n");
         assert_eq!(memory(&[meminfo, own, above]), 1 << 30);
         assert_eq!(memory(&[]), MEMORY_BYTES_UNKNOWN);

@@ -148,11 +148,7 @@ fn hint(suggestion: Option<&str>) -> String {
 }
 
 fn quoted(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|name| format!("'{name}'"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {
@@ -186,21 +182,12 @@ impl Error {
     ) -> Self {
         let name = name.into();
         let suggestion = nearest(&name, known).map(Into::into);
-        Self::Unknown {
-            named,
-            name,
-            suggestion,
-            position: None,
-        }
+        Self::Unknown { named, name, suggestion, position: None }
     }
 
     /// An [`Error::Invalid`].
     pub(crate) fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            what: what.into(),
-            reason: reason.into(),
-            position: None,
-        }
+        Self::Invalid { what: what.into(), reason: reason.into(), position: None }
     }
 
     /// The error of the query engine, in our words and with its place in `sql`.
@@ -253,32 +240,19 @@ fn translate(error: DataFusionError, sql: &str) -> Error {
         return syntax(parser);
     }
     if let DataFusionError::ResourcesExhausted(message) = root {
-        return Error::OutOfMemory {
-            message: message.clone(),
-        };
+        return Error::OutOfMemory { message: message.clone() };
     }
     let position = error
         .diagnostic()
         .and_then(|diagnostic| diagnostic.span)
-        .map(|span| Position {
-            line: span.start.line,
-            column: span.start.column,
-        });
-    Error::Query {
-        message: words_of(root),
-        position,
-        source: Arc::new(error),
-    }
+        .map(|span| Position { line: span.start.line, column: span.start.column });
+    Error::Query { message: words_of(root), position, source: Arc::new(error) }
 }
 
 /// The message without the engine's own prefix, which says nothing to a person.
 fn words_of(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
-    let prefixes = [
-        "Error during planning: ",
-        "Execution error: ",
-        "Arrow error: ",
-    ];
+    let prefixes = ["Error during planning: ", "Execution error: ", "Arrow error: "];
     let stripped = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
     stripped.unwrap_or(&text).to_owned()
 }
@@ -289,10 +263,7 @@ fn syntax(error: &ParserError) -> Error {
         ParserError::RecursionLimitExceeded => "the statement is nested too deeply",
     };
     let (message, position) = split_position(message);
-    Error::Syntax {
-        message: message.to_owned(),
-        position,
-    }
+    Error::Syntax { message: message.to_owned(), position }
 }
 
 /// Takes the parser's ` at Line: 1, Column: 8` off its message.
@@ -313,10 +284,7 @@ fn split_position(message: &str) -> (&str, Option<Position>) {
 fn unknown_name(error: &DataFusionError) -> Option<Error> {
     match error {
         DataFusionError::SchemaError(schema_error, _) => match schema_error.as_ref() {
-            SchemaError::FieldNotFound {
-                field,
-                valid_fields,
-            } => Some(Error::unknown(
+            SchemaError::FieldNotFound { field, valid_fields } => Some(Error::unknown(
                 Named::Column,
                 field.name.clone(),
                 valid_fields.iter().map(|column| column.name.as_str()),
@@ -331,39 +299,23 @@ fn unknown_name(error: &DataFusionError) -> Option<Error> {
 fn unknown_in_message(message: &str) -> Option<Error> {
     let quoted_after = |prefix: &str| {
         let rest = message.strip_prefix(prefix)?;
-        rest.split_once('\'')
-            .map(|(name, rest)| (name.to_owned(), rest.to_owned()))
+        rest.split_once('\'').map(|(name, rest)| (name.to_owned(), rest.to_owned()))
     };
     if let Some((name, rest)) = quoted_after("Invalid function '") {
         let suggestion = rest.split('\'').nth(1).map(Into::into);
         let named = Named::Function;
-        return Some(Error::Unknown {
-            named,
-            name,
-            suggestion,
-            position: None,
-        });
+        return Some(Error::Unknown { named, name, suggestion, position: None });
     }
     if let Some((name, rest)) = quoted_after("table function '")
         && rest.starts_with(" not found")
     {
         let named = Named::Function;
-        return Some(Error::Unknown {
-            named,
-            name,
-            suggestion: None,
-            position: None,
-        });
+        return Some(Error::Unknown { named, name, suggestion: None, position: None });
     }
     let (name, rest) = quoted_after("table '")?;
     rest.starts_with(" not found").then(|| {
         let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
-        Error::Unknown {
-            named: Named::Table,
-            name,
-            suggestion: None,
-            position: None,
-        }
+        Error::Unknown { named: Named::Table, name, suggestion: None, position: None }
     })
 }
 
@@ -395,20 +347,14 @@ mod tests {
     #[test]
     fn a_slip_is_answered_with_the_nearest_segment() {
         let error = Error::unknown(Named::Segment, "vpi", ["vip", "lapsed"]);
-        assert_eq!(
-            error.to_string(),
-            "segment 'vpi' does not exist; did you mean 'vip'?"
-        );
+        assert_eq!(error.to_string(), "segment 'vpi' does not exist; did you mean 'vip'?");
     }
 
     #[test]
     fn our_error_survives_the_way_through_the_engine() {
         let inside = DataFusionError::from(Error::unknown(Named::Segment, "x", []));
         let outside = Error::from_datafusion(inside.context("planning"), "SELECT 'x'");
-        assert_eq!(
-            outside.to_string(),
-            "segment 'x' does not exist (line 1, column 8)"
-        );
+        assert_eq!(outside.to_string(), "segment 'x' does not exist (line 1, column 8)");
         assert_eq!(outside.kind(), ErrorKind::InvalidRequest);
     }
 

@@ -21,18 +21,13 @@ impl fmt::Display for Position {
 
 impl From<Location> for Position {
     fn from(location: Location) -> Self {
-        Self {
-            line: location.line,
-            column: location.column,
-        }
+        Self { line: location.line, column: location.column }
     }
 }
 
 /// The first place where `word` stands as a word or as a quoted text.
 pub(crate) fn position_of_word(sql: &str, word: &str) -> Option<Position> {
-    let tokens = Tokenizer::new(&GenericDialect {}, sql)
-        .tokenize_with_location()
-        .ok()?;
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
     let found = tokens.into_iter().find(|token| match &token.token {
         Token::Word(found) => found.value.eq_ignore_ascii_case(word),
         Token::SingleQuotedString(found) => found == word,
@@ -75,19 +70,7 @@ mod tests {
     #[test]
     fn offsets_count_characters_not_bytes() {
         let sql = "SELECT 'ü',\nx";
-        assert_eq!(
-            offset_of(sql, Location { line: 2, column: 1 }),
-            sql.len() - 1
-        );
-        assert_eq!(
-            &sql[offset_of(
-                sql,
-                Location {
-                    line: 1,
-                    column: 11
-                }
-            )..],
-            ",\nx"
-        );
+        assert_eq!(offset_of(sql, Location { line: 2, column: 1 }), sql.len() - 1);
+        assert_eq!(&sql[offset_of(sql, Location { line: 1, column: 11 })..], ",\nx");
     }
 }

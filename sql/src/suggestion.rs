@@ -9,13 +9,10 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()),
-                candidate,
-            )
+            (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate)
         })
         .filter(|(slips, _)| *slips <= slips_max)
-        .min_by(|left, right| left.cmp(right))
+        .min()
         .map(|(_, candidate)| candidate)
 }
 

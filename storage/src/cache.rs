@@ -35,10 +35,7 @@ struct Kept {
 
 impl ObjectCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self {
-            bytes_max,
-            state: Mutex::default(),
-        }
+        Self { bytes_max, state: Mutex::default() }
     }
 
     /// The value of a name, loaded when it is not there. `load` also says how many bytes of memory
@@ -79,14 +76,7 @@ impl State {
         self.uses += 1;
         self.bytes += bytes;
         self.by_use.insert(self.uses, key.clone());
-        self.values.insert(
-            key,
-            Kept {
-                value,
-                bytes,
-                last_use: self.uses,
-            },
-        );
+        self.values.insert(key, Kept { value, bytes, last_use: self.uses });
         while self.bytes > bytes_max && self.values.len() > 1 {
             let Some((_, oldest)) = self.by_use.pop_first() else {
                 break;
@@ -142,10 +132,7 @@ mod tests {
     async fn values_of_two_types_share_a_name() {
         let cache = ObjectCache::new(10);
         get(&cache, "a", 1).await;
-        let number = cache
-            .get_or_load("a", async { Ok((7_u32, 1)) })
-            .await
-            .unwrap();
+        let number = cache.get_or_load("a", async { Ok((7_u32, 1)) }).await.unwrap();
         assert_eq!(*number, 7);
         assert_eq!(get(&cache, "a", 1).await, "loaded a");
     }

@@ -107,7 +107,9 @@ pub enum Error {
         source: Box<Error>,
     },
     /// A commit was drafted so long ago that garbage collection may have deleted its new objects.
-    #[error("commit was drafted too long ago, its new objects may be gone. based_on={based_on}, path={path}")]
+    #[error(
+        "commit was drafted too long ago, its new objects may be gone. based_on={based_on}, path={path}"
+    )]
     Stalled {
         /// The version that the commit was drafted on.
         based_on: u64,
@@ -141,7 +143,9 @@ pub enum Error {
         reason: String,
     },
     /// More rows were rejected than the caller allows; nothing was committed.
-    #[error("too many rejected rows, nothing was committed. rejected={rejected}, limit={limit}, first_reason={first_reason}")]
+    #[error(
+        "too many rejected rows, nothing was committed. rejected={rejected}, limit={limit}, first_reason={first_reason}"
+    )]
     TooManyRejects {
         /// How many until the stop.
         rejected: u64,

@@ -67,11 +67,7 @@ pub struct GarbageOptions {
 
 impl Default for GarbageOptions {
     fn default() -> Self {
-        Self {
-            keep: KeepVersions::default(),
-            grace: GRACE_DEFAULT,
-            mode: GarbageMode::default(),
-        }
+        Self { keep: KeepVersions::default(), grace: GRACE_DEFAULT, mode: GarbageMode::default() }
     }
 }
 
@@ -104,10 +100,7 @@ impl Store {
         let cutoff = cutoff_of(self.bucket(), options.grace).await?;
         let head = self.snapshot().await?;
         let before = head.oldest_readable.max(1);
-        let wanted = self
-            .oldest_wanted(&head, options.keep)
-            .await?
-            .clamp(before, head.version);
+        let wanted = self.oldest_wanted(&head, options.keep).await?.clamp(before, head.version);
         let oldest = newest_long_superseded(self.bucket(), before, wanted, cutoff).await?;
         let named = named_since(self.bucket(), oldest, head.version).await?;
         let (mut garbage, spared_young) =
@@ -150,17 +143,13 @@ impl Store {
             based_on: Arc::clone(head),
             operation: Operation::ExpireVersions,
             events_added: 0,
-            actions: vec![Action::ExpireVersions {
-                oldest_readable,
-                objects_before_us,
-            }],
+            actions: vec![Action::ExpireVersions { oldest_readable, objects_before_us }],
         };
         match self.commit(draft).await? {
             CommitOutcome::Committed(snapshot) => Ok(snapshot),
-            CommitOutcome::Conflict { version, .. } => Err(Error::Conflict {
-                based_on: head.version,
-                version,
-            }),
+            CommitOutcome::Conflict { version, .. } => {
+                Err(Error::Conflict { based_on: head.version, version })
+            }
         }
     }
 }
@@ -169,9 +158,7 @@ impl Store {
 async fn cutoff_of(bucket: &Bucket, grace: Duration) -> Result<DateTime<Utc>> {
     let grace = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
     let now = bucket.now().await?;
-    Ok(now
-        .checked_sub_signed(grace)
-        .unwrap_or(DateTime::<Utc>::MIN_UTC))
+    Ok(now.checked_sub_signed(grace).unwrap_or(DateTime::<Utc>::MIN_UTC))
 }
 
 /// The newest version up to `wanted` that has been there since before the cutoff: all below it
@@ -224,11 +211,7 @@ async fn named_between(bucket: &Bucket, first: u64, last: u64) -> Result<HashSet
 }
 
 fn objects_of(entry: &LogEntry) -> impl Iterator<Item = String> + '_ {
-    entry
-        .actions
-        .iter()
-        .flat_map(Action::objects)
-        .map(|object| object.path.clone())
+    entry.actions.iter().flat_map(Action::objects).map(|object| object.path.clone())
 }
 
 /// What nobody names and is old, and how much is too young.

@@ -32,9 +32,8 @@ pub const TMP: &str = "tmp";
 
 /// Folders whose objects garbage collection may delete when nothing names them. Whatever else lies
 /// in the bucket belongs to somebody else. `checkpoints` and the log have rules of their own.
-pub const COLLECTED: [&str; 7] = [
-    "catalog", "events", "identity", "probe", "rejected", "segments", TMP,
-];
+pub const COLLECTED: [&str; 7] =
+    ["catalog", "events", "identity", "probe", "rejected", "segments", TMP];
 
 /// The entry of the log that makes a version.
 ///
@@ -93,10 +92,7 @@ pub fn partition_folder(unit: PartitionUnit, start_us: i64) -> Result<String> {
 /// # Errors
 /// [`Error::Invalid`] when the time lies outside the calendar.
 pub fn data_file(unit: PartitionUnit, start_us: i64, name: Uuid) -> Result<String> {
-    Ok(format!(
-        "{}/{name}.parquet",
-        partition_folder(unit, start_us)?
-    ))
+    Ok(format!("{}/{name}.parquet", partition_folder(unit, start_us)?))
 }
 
 /// The index of a data file: the same name with another ending.
@@ -137,16 +133,9 @@ pub fn probe(name: Uuid) -> String {
 
 /// The version in the name of an object of this folder with this ending.
 fn version_in(path: &str, folder: &str, ending: &str) -> Option<u64> {
-    let digits = path
-        .strip_prefix(folder)?
-        .strip_prefix('/')?
-        .strip_suffix(ending)?;
+    let digits = path.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(ending)?;
     let is_version = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_version {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if is_version { digits.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -163,13 +152,7 @@ mod tests {
 
     #[test]
     fn paths_of_others_are_no_versions() {
-        for path in [
-            "log/7.json",
-            "log/0000000000000000000x.json",
-            "log",
-            "log/",
-            "x/y.json",
-        ] {
+        for path in ["log/7.json", "log/0000000000000000000x.json", "log", "log/", "x/y.json"] {
             assert_eq!(version_of_log_entry(path), None, "{path}");
         }
     }

@@ -40,10 +40,7 @@ mod tests {
         }
         let total: u64 = sizes.iter().sum();
         assert!(longest <= 16, "longest={longest}");
-        assert!(
-            rewritten < total * 14,
-            "rewritten={rewritten} total={total}"
-        );
+        assert!(rewritten < total * 14, "rewritten={rewritten} total={total}");
     }
 
     #[test]

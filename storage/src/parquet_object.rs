@@ -71,16 +71,11 @@ pub(crate) fn decode(
     columns: &[&str],
 ) -> Result<Vec<RecordBatch>> {
     let damaged = |reason: String| Error::corrupt(path, reason);
-    let failed = |source: ParquetError| Error::Parquet {
-        path: path.into(),
-        source: Arc::new(source),
-    };
+    let failed =
+        |source: ParquetError| Error::Parquet { path: path.into(), source: Arc::new(source) };
     let builder = ParquetRecordBatchReaderBuilder::try_new(object).map_err(failed)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build();
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
     let mut batches = Vec::new();
     for batch in reader.map_err(failed)? {
         let batch = batch.map_err(|error| damaged(error.to_string()))?;
@@ -89,9 +84,7 @@ pub(crate) fn decode(
         for name in columns {
             let place = found.index_of(name);
             let place = place.map_err(|_| damaged(format!("column {name} is missing")))?;
-            let wanted = schema
-                .field_with_name(name)
-                .map(arrow::datatypes::Field::data_type);
+            let wanted = schema.field_with_name(name).map(arrow::datatypes::Field::data_type);
             let type_found = found.field(place).data_type();
             if wanted.is_ok_and(|wanted| wanted != type_found) {
                 return Err(damaged(format!("column {name} is of type {type_found}")));
@@ -101,17 +94,11 @@ pub(crate) fn decode(
             }
             places.push(place);
         }
-        batches.push(
-            batch
-                .project(&places)
-                .map_err(|error| damaged(error.to_string()))?,
-        );
+        batches.push(batch.project(&places).map_err(|error| damaged(error.to_string()))?);
     }
     Ok(batches)
 }
 
 fn is_nullable(schema: &Schema, name: &str) -> bool {
-    schema
-        .field_with_name(name)
-        .is_ok_and(arrow::datatypes::Field::is_nullable)
+    schema.field_with_name(name).is_ok_and(arrow::datatypes::Field::is_nullable)
 }

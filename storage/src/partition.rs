@@ -83,10 +83,7 @@ impl Partition {
     }
 
     fn of_number(unit: PartitionUnit, number: i64) -> Self {
-        Self {
-            unit,
-            start_us: unit.first_day(number).saturating_mul(DAY_US),
-        }
+        Self { unit, start_us: unit.first_day(number).saturating_mul(DAY_US) }
     }
 
     /// Its place in the sequence of all partitions of its unit; neighbours differ by one.
@@ -96,9 +93,7 @@ impl Partition {
 
     /// The first instant after it, saturated at the end of time.
     pub fn end_us(&self) -> i64 {
-        self.unit
-            .first_day(self.number() + 1)
-            .saturating_mul(DAY_US)
+        self.unit.first_day(self.number() + 1).saturating_mul(DAY_US)
     }
 
     /// The partition of this unit that follows.
@@ -145,11 +140,7 @@ fn year_and_month(day: i64) -> (i64, u8) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let january_or_february = month_from_march >= 10;
-    let month = if january_or_february {
-        month_from_march - 9
-    } else {
-        month_from_march + 3
-    };
+    let month = if january_or_february { month_from_march - 9 } else { month_from_march + 3 };
     let year = era * 400 + year_of_era + i64::from(january_or_february);
     (year, u8::try_from(month).unwrap_or(12))
 }
@@ -171,11 +162,8 @@ mod tests {
     use chrono::{DateTime, Datelike, Days, NaiveDate, TimeZone, Utc};
     use proptest::prelude::*;
 
-    const UNITS: [PartitionUnit; 3] = [
-        PartitionUnit::Day,
-        PartitionUnit::Week,
-        PartitionUnit::Month,
-    ];
+    const UNITS: [PartitionUnit; 3] =
+        [PartitionUnit::Day, PartitionUnit::Week, PartitionUnit::Month];
 
     fn start_by_chrono(unit: PartitionUnit, at: DateTime<Utc>) -> i64 {
         let date = at.date_naive();
@@ -186,8 +174,7 @@ mod tests {
             }
             PartitionUnit::Month => date.with_day(1).unwrap(),
         };
-        Utc.from_utc_datetime(&first.and_hms_opt(0, 0, 0).unwrap())
-            .timestamp_micros()
+        Utc.from_utc_datetime(&first.and_hms_opt(0, 0, 0).unwrap()).timestamp_micros()
     }
 
     proptest! {
@@ -246,9 +233,6 @@ mod tests {
         assert_eq!(PartitionUnit::for_volume(1_999_999, 1), PartitionUnit::Week);
         assert_eq!(PartitionUnit::for_volume(2_000_000, 1), PartitionUnit::Day);
         assert_eq!(PartitionUnit::for_volume(u64::MAX, 1), PartitionUnit::Day);
-        assert_eq!(
-            PartitionUnit::for_volume(u64::MAX, u64::MAX),
-            PartitionUnit::Month
-        );
+        assert_eq!(PartitionUnit::for_volume(u64::MAX, u64::MAX), PartitionUnit::Month);
     }
 }

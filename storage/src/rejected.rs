@@ -95,11 +95,7 @@ impl RejectedRows {
         self.first_reason.get_or_insert_with(|| row.reason.clone());
         self.buffer_bytes += size_of::<RejectedRow>() + row.reason.len() + row.raw.len();
         self.buffer.push(row);
-        if self.buffer_bytes > BUFFER_BYTES_MAX {
-            self.flush(store).await
-        } else {
-            Ok(())
-        }
+        if self.buffer_bytes > BUFFER_BYTES_MAX { self.flush(store).await } else { Ok(()) }
     }
 
     /// The files with those rows that this snapshot does not hold.
@@ -131,18 +127,10 @@ impl RejectedRows {
                     TimestampMicrosecondArray::from(vec![self.rejected_at_us; rows.len()])
                         .with_timezone("UTC"),
                 ),
-                Arc::new(StringArray::from_iter_values(
-                    rows.iter().map(|_| &self.source),
-                )),
-                Arc::new(UInt64Array::from_iter_values(
-                    rows.iter().map(|row| row.row),
-                )),
-                Arc::new(StringArray::from_iter_values(
-                    rows.iter().map(|row| &row.reason),
-                )),
-                Arc::new(StringArray::from_iter_values(
-                    rows.iter().map(|row| &row.raw),
-                )),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|_| &self.source))),
+                Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.row))),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.raw))),
                 Arc::new(UInt64Array::from_iter_values(ids)),
             ],
         );
@@ -188,10 +176,7 @@ async fn without_known(
     if unknown.is_empty() {
         return Ok(None);
     }
-    let is_new = ids
-        .iter()
-        .map(|id| id.map(|id| unknown.contains(&id)))
-        .collect();
+    let is_new = ids.iter().map(|id| id.map(|id| unknown.contains(&id))).collect();
     let batch = arrow::compute::filter_record_batch(&batch, &is_new).map_err(arrow_error)?;
     Ok(Some(write_file(store, &batch).await?))
 }
@@ -205,15 +190,10 @@ fn ids_of<'a>(batch: &'a RecordBatch, path: &str) -> Result<&'a UInt64Array> {
 
 async fn write_file(store: &Store, batch: &RecordBatch) -> Result<RejectedFile> {
     let path = layout::rejected(store.bucket().new_uuid());
-    let bytes = encode(batch).map_err(|error| Error::Parquet {
-        path: path.clone(),
-        source: Arc::new(error),
-    })?;
+    let bytes = encode(batch)
+        .map_err(|error| Error::Parquet { path: path.clone(), source: Arc::new(error) })?;
     let object = store.bucket().put_new(&path, Bytes::from(bytes)).await?;
-    Ok(RejectedFile {
-        object,
-        rows: batch.num_rows() as u64,
-    })
+    Ok(RejectedFile { object, rows: batch.num_rows() as u64 })
 }
 
 fn encode(batch: &RecordBatch) -> parquet::errors::Result<Vec<u8>> {
@@ -239,18 +219,10 @@ async fn read_file(
         let mask = ProjectionMask::columns(builder.parquet_schema(), BTreeSet::from([column]));
         builder = builder.with_projection(mask);
     }
-    let stream = builder
-        .build()
-        .map_err(|error| read::read_error(path, error))?;
-    stream
-        .try_collect()
-        .await
-        .map_err(|error| read::read_error(path, error))
+    let stream = builder.build().map_err(|error| read::read_error(path, error))?;
+    stream.try_collect().await.map_err(|error| read::read_error(path, error))
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> Error {
-    Error::Arrow {
-        during: "putting rejected rows together".into(),
-        source: Arc::new(error),
-    }
+    Error::Arrow { during: "putting rejected rows together".into(), source: Arc::new(error) }
 }

@@ -50,21 +50,14 @@ impl Store {
             let computed_at = segments.iter().map(|segment| segment.computed_at).max();
             if !segments.iter().all(|segment| is_current(&catalog, segment)) {
                 let version = based_on.version;
-                return Err(Error::Conflict {
-                    based_on: computed_at.unwrap_or(0),
-                    version,
-                });
+                return Err(Error::Conflict { based_on: computed_at.unwrap_or(0), version });
             }
             let versions = self.write_segments(&based_on, &segments).await?;
             let draft = DraftCommit {
                 based_on: Arc::clone(&based_on),
                 operation: Operation::RefreshSegments,
                 events_added: 0,
-                actions: versions
-                    .iter()
-                    .cloned()
-                    .map(Action::AddSegmentVersion)
-                    .collect(),
+                actions: versions.iter().cloned().map(Action::AddSegmentVersion).collect(),
             };
             match self.commit(draft).await? {
                 CommitOutcome::Committed(_) => return Ok(versions),
@@ -72,10 +65,7 @@ impl Store {
             }
         }
         let version = based_on.version;
-        Err(Error::Conflict {
-            based_on: version,
-            version,
-        })
+        Err(Error::Conflict { based_on: version, version })
     }
 
     /// The customers of a bitmap of a segment.
@@ -125,9 +115,7 @@ impl Store {
             customers: segment.members.len(),
             customers_entered: entered.len(),
             customers_left: left.len(),
-            members: self
-                .write_bitmap(segment.segment_id, segment.members.clone())
-                .await?,
+            members: self.write_bitmap(segment.segment_id, segment.members.clone()).await?,
             entered: self.write_bitmap(segment.segment_id, entered).await?,
             left: self.write_bitmap(segment.segment_id, left).await?,
             computed_at: segment.computed_at,
@@ -137,9 +125,7 @@ impl Store {
 
     async fn write_bitmap(&self, segment_id: u32, bitmap: RoaringBitmap) -> Result<ObjectRef> {
         let path = layout::segment_bitmap(segment_id, self.bucket().new_uuid());
-        self.bucket()
-            .put_framed(FrameKind::Bitmap, &path, &encode(bitmap)?)
-            .await
+        self.bucket().put_framed(FrameKind::Bitmap, &path, &encode(bitmap)?).await
     }
 }
 
@@ -180,9 +166,7 @@ pub(crate) fn decode(path: &str, payload: &[u8]) -> Result<RoaringBitmap> {
     let containers = containers.ok_or_else(|| corrupt("not a roaring bitmap".into()))?;
     if containers > CONTAINERS_MAX || containers * CONTAINER_BYTES_MIN > payload.len() {
         let bytes = payload.len();
-        return Err(corrupt(format!(
-            "bitmap declares {containers} containers in {bytes} bytes"
-        )));
+        return Err(corrupt(format!("bitmap declares {containers} containers in {bytes} bytes")));
     }
     let mut rest = payload;
     let bitmap = RoaringBitmap::deserialize_from(&mut rest)
@@ -204,19 +188,14 @@ mod tests {
             [7].into_iter().collect(),
             (0..100_000).collect(),
             (0..300_000).step_by(3).collect(),
-            [0, 1 << 16, 2 << 16, 3 << 16, u32::MAX]
-                .into_iter()
-                .collect(),
+            [0, 1 << 16, 2 << 16, 3 << 16, u32::MAX].into_iter().collect(),
         ]
     }
 
     #[test]
     fn bitmaps_come_back_as_they_were() {
         for bitmap in samples() {
-            assert_eq!(
-                decode("p", &encode(bitmap.clone()).unwrap()).unwrap(),
-                bitmap
-            );
+            assert_eq!(decode("p", &encode(bitmap.clone()).unwrap()).unwrap(), bitmap);
         }
     }
 
@@ -239,11 +218,7 @@ mod tests {
             bytes.extend([0, 0, 0, 0, 0, 0]);
             bytes
         };
-        for bytes in [
-            claims_4_billion_containers,
-            claims_65536_runs,
-            one_empty_run_container,
-        ] {
+        for bytes in [claims_4_billion_containers, claims_65536_runs, one_empty_run_container] {
             assert!(decode("p", &bytes).is_err(), "{bytes:?}");
         }
     }

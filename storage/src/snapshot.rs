@@ -57,9 +57,7 @@ impl Snapshot {
 
     /// How many identifiers it holds; also the number that the next one gets.
     pub fn identifiers(&self) -> u32 {
-        self.dictionary_runs
-            .last_key_value()
-            .map_or(0, |(first, run)| first + run.count)
+        self.dictionary_runs.last_key_value().map_or(0, |(first, run)| first + run.count)
     }
 
     /// The state after one more entry.
@@ -101,11 +99,7 @@ impl Snapshot {
         let runs = self.dictionary_runs.values().map(|run| &run.object);
         let links = self.link_files.values().map(|file| &file.object);
         let rejected = self.rejected_files.values().map(|file| &file.object);
-        let segments = self
-            .segment_versions
-            .values()
-            .flatten()
-            .flat_map(SegmentVersion::objects);
+        let segments = self.segment_versions.values().flatten().flat_map(SegmentVersion::objects);
         files
             .chain(runs)
             .chain(links)
@@ -132,45 +126,33 @@ impl Snapshot {
                 self.identity_version = version;
             }
             Action::ReplaceDictionaryRuns { removed, added } => {
-                self.dictionary_runs
-                    .retain(|_, run| !removed.contains(&run.object.path));
-                self.dictionary_runs
-                    .extend(added.iter().map(|run| (run.first_id, run.clone())));
+                self.dictionary_runs.retain(|_, run| !removed.contains(&run.object.path));
+                self.dictionary_runs.extend(added.iter().map(|run| (run.first_id, run.clone())));
             }
             Action::AddLinks(file) => {
-                self.link_files
-                    .insert(file.object.path.clone(), file.clone());
+                self.link_files.insert(file.object.path.clone(), file.clone());
                 self.identity_version = version;
             }
             Action::ReplaceLinks { removed, added } => {
                 self.link_files.retain(|path, _| !removed.contains(path));
-                self.link_files.extend(
-                    added
-                        .iter()
-                        .map(|file| (file.object.path.clone(), file.clone())),
-                );
+                self.link_files
+                    .extend(added.iter().map(|file| (file.object.path.clone(), file.clone())));
             }
             Action::SetIdentityMap(map) => {
                 self.identity_map = map.clone();
                 self.identity_version = version;
             }
             Action::AddRejected(file) => {
-                self.rejected_files
-                    .insert(file.object.path.clone(), file.clone());
+                self.rejected_files.insert(file.object.path.clone(), file.clone());
             }
             Action::SetCatalog(object) => self.catalog = Some(object.clone()),
             Action::AddSegmentVersion(segment) => {
-                self.segment_versions
-                    .entry(segment.segment_id)
-                    .or_default()
-                    .push(segment.clone());
+                self.segment_versions.entry(segment.segment_id).or_default().push(segment.clone());
             }
             Action::DropSegment { segment_id } => {
                 self.segment_versions.remove(segment_id);
             }
-            Action::ExpireVersions {
-                oldest_readable, ..
-            } => {
+            Action::ExpireVersions { oldest_readable, .. } => {
                 self.oldest_readable = self.oldest_readable.max(*oldest_readable);
             }
         }

@@ -54,9 +54,7 @@ impl Store {
     /// # Errors
     /// [`Error::AlreadyADatabase`], or [`Error::UnsafeStore`] when the store cannot hold one.
     pub async fn create(bucket: Bucket, catalog: Catalog) -> Result<Self> {
-        let already = Error::AlreadyADatabase {
-            url: bucket.url().to_owned(),
-        };
+        let already = Error::AlreadyADatabase { url: bucket.url().to_owned() };
         if entry::read(&bucket, 1).await?.is_some() {
             return Err(already);
         }
@@ -80,14 +78,10 @@ impl Store {
     /// # Errors
     /// [`Error::NotADatabase`], or what reading the log says.
     pub async fn open(bucket: Bucket) -> Result<Self> {
-        let base = checkpoint::newest(&bucket, u64::MAX)
-            .await
-            .unwrap_or_default();
+        let base = checkpoint::newest(&bucket, u64::MAX).await.unwrap_or_default();
         let head = replay::to_head(&bucket, &Arc::new(base)).await?;
         if head.version == 0 {
-            return Err(Error::NotADatabase {
-                url: bucket.url().to_owned(),
-            });
+            return Err(Error::NotADatabase { url: bucket.url().to_owned() });
         }
         Ok(Self::at(bucket, head))
     }
@@ -135,16 +129,10 @@ impl Store {
         }
         let oldest = head.oldest_readable.max(1);
         if !(oldest..=head.version).contains(&version) {
-            return Err(Error::NoSuchVersion {
-                version,
-                oldest,
-                newest: head.version,
-            });
+            return Err(Error::NoSuchVersion { version, oldest, newest: head.version });
         }
         let load = async {
-            let base = checkpoint::newest(self.bucket(), version)
-                .await
-                .unwrap_or_default();
+            let base = checkpoint::newest(self.bucket(), version).await.unwrap_or_default();
             let snapshot = replay::to_version(self.bucket(), Arc::new(base), version).await?;
             let bytes = snapshot.memory_bytes();
             Ok((snapshot, bytes))
@@ -227,10 +215,7 @@ impl Store {
             Climb::Blocked(at) => {
                 let version = at.version;
                 self.advance_head(at);
-                Ok(CommitOutcome::Conflict {
-                    version,
-                    snapshot: self.snapshot().await?,
-                })
+                Ok(CommitOutcome::Conflict { version, snapshot: self.snapshot().await? })
             }
         }
     }
@@ -244,10 +229,7 @@ impl Store {
             Error::corrupt(layout::log_entry(snapshot.version), "no catalog is named")
         })?;
         self.cached(&object.path, async {
-            let json = self
-                .bucket()
-                .read_framed(FrameKind::Catalog, object)
-                .await?;
+            let json = self.bucket().read_framed(FrameKind::Catalog, object).await?;
             let catalog: Catalog = serde_json::from_slice(&json)
                 .map_err(|error| Error::corrupt(&object.path, format!("no catalog: {error}")))?;
             Ok((catalog, json.len() * 2))
@@ -278,22 +260,15 @@ impl Store {
                 based_on: Arc::clone(&snapshot),
                 operation: Operation::ChangeCatalog,
                 events_added: 0,
-                actions: vec![Action::SetCatalog(
-                    write_catalog(self.bucket(), &after).await?,
-                )],
+                actions: vec![Action::SetCatalog(write_catalog(self.bucket(), &after).await?)],
             };
             match self.commit(draft).await? {
                 CommitOutcome::Committed(committed) => return Ok(committed),
-                CommitOutcome::Conflict {
-                    snapshot: newest, ..
-                } => snapshot = newest,
+                CommitOutcome::Conflict { snapshot: newest, .. } => snapshot = newest,
             }
         }
         let version = snapshot.version;
-        Err(Error::Conflict {
-            based_on: version,
-            version,
-        })
+        Err(Error::Conflict { based_on: version, version })
     }
 
     /// A decoded object by its name, loaded when it is not in memory; see
@@ -312,22 +287,12 @@ impl Store {
     }
 
     fn known_head(&self) -> Arc<Snapshot> {
-        Arc::clone(
-            &self
-                .inner
-                .head
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.inner.head.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Remembers a snapshot if none is newer, and gives the newest.
     fn advance_head(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-        let mut head = self
-            .inner
-            .head
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut head = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner);
         if snapshot.version > head.version {
             *head = snapshot;
         }
@@ -335,10 +300,7 @@ impl Store {
     }
 
     fn known_commits(&self) -> std::sync::MutexGuard<'_, Vec<CommitSummary>> {
-        self.inner
-            .commits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -355,18 +317,11 @@ pub(crate) async fn write_catalog(
 /// A namespace's number is its place, and numbers stand in dictionary and rules for ever.
 pub(crate) fn ensure_namespaces_stay(before: &Catalog, after: &Catalog) -> Result<()> {
     let stays = before.namespaces.len() <= after.namespaces.len()
-        && before
-            .namespaces
-            .iter()
-            .zip(&after.namespaces)
-            .all(|(old, new)| old.name == new.name);
+        && before.namespaces.iter().zip(&after.namespaces).all(|(old, new)| old.name == new.name);
     if stays {
         Ok(())
     } else {
-        Err(Error::invalid(
-            "catalog",
-            "a namespace was removed, renamed or moved",
-        ))
+        Err(Error::invalid("catalog", "a namespace was removed, renamed or moved"))
     }
 }
 

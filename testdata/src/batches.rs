@@ -39,12 +39,7 @@ pub fn batches(
 /// Arrow refuses a column: a defect of the generator.
 pub fn batch(events: &[ShopEvent]) -> Result<RecordBatch, ArrowError> {
     let owned = |field: fn(&ShopEvent) -> &Option<String>| -> ArrayRef {
-        Arc::new(
-            events
-                .iter()
-                .map(|event| field(event).as_deref())
-                .collect::<StringArray>(),
-        )
+        Arc::new(events.iter().map(|event| field(event).as_deref()).collect::<StringArray>())
     };
     let label = |field: fn(&ShopEvent) -> Option<&'static str>| -> ArrayRef {
         Arc::new(events.iter().map(field).collect::<StringArray>())
@@ -54,12 +49,8 @@ pub fn batch(events: &[ShopEvent]) -> Result<RecordBatch, ArrowError> {
         Arc::new(times.with_timezone("UTC"))
     };
     let ids = StringArray::from_iter_values(events.iter().map(|event| &event.event_id));
-    let amounts = events
-        .iter()
-        .map(|event| event.amount_cents.map(|c| i128::from(c) * 100));
-    let pieces = events
-        .iter()
-        .map(|event| event.quantity.map(|n| i128::from(n) * 10_000));
+    let amounts = events.iter().map(|event| event.amount_cents.map(|c| i128::from(c) * 100));
+    let pieces = events.iter().map(|event| event.quantity.map(|n| i128::from(n) * 10_000));
     RecordBatch::try_from_iter_with_nullable([
         ("event_id", Arc::new(ids) as ArrayRef, true),
         ("ts", moment(|event| event.ts_us), true),

@@ -68,11 +68,7 @@ fn render(event: &ShopEvent, ts: Option<&str>, amount: Option<&str>) -> String {
     put_text(&mut text, "currency", event.currency);
     put_text(&mut text, "order_id", event.order_id.as_deref());
     put_text(&mut text, "product_id", event.product_id);
-    put_raw(
-        &mut text,
-        "quantity",
-        event.quantity.map(|pieces| pieces.to_string()).as_deref(),
-    );
+    put_raw(&mut text, "quantity", event.quantity.map(|pieces| pieces.to_string()).as_deref());
     put_raw(&mut text, "properties", event.properties.as_deref());
     text.push('}');
     text
@@ -80,11 +76,7 @@ fn render(event: &ShopEvent, ts: Option<&str>, amount: Option<&str>) -> String {
 
 fn put_text(text: &mut String, name: &str, value: Option<&str>) {
     if let Some(value) = value {
-        put_raw(
-            text,
-            name,
-            Some(&serde_json::Value::from(value).to_string()),
-        );
+        put_raw(text, name, Some(&serde_json::Value::from(value).to_string()));
     }
 }
 

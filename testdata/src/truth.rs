@@ -47,10 +47,7 @@ impl Truth {
 
     /// The identifiers that more than one person used.
     pub fn shared(&self) -> impl Iterator<Item = &(String, String)> {
-        self.people
-            .iter()
-            .filter(|(_, people)| people.len() > 1)
-            .map(|(identifier, _)| identifier)
+        self.people.iter().filter(|(_, people)| people.len() > 1).map(|(identifier, _)| identifier)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rules of the house, as data: who may use whom, and what a source file looks like.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,35 +20,15 @@ const ROOMS: [Room; 6] = [
         uses: &[],
         never: &["datafusion*", "arrow-flight*", "clap*"],
     },
-    Room {
-        package: "habitue-udf",
-        uses: &[],
-        never: &["object_store", "parquet", "tokio"],
-    },
-    Room {
-        package: "habitue-sql",
-        uses: &["habitue-storage", "habitue-udf"],
-        never: &["clap*"],
-    },
+    Room { package: "habitue-udf", uses: &[], never: &["object_store", "parquet", "tokio"] },
+    Room { package: "habitue-sql", uses: &["habitue-storage", "habitue-udf"], never: &["clap*"] },
     Room {
         package: "habitue",
         uses: &["habitue-sql", "habitue-storage", "habitue-testdata"],
-        never: &[
-            "datafusion-cli*",
-            "deltalake*",
-            "datafusion-flight-sql-server*",
-        ],
+        never: &["datafusion-cli*", "deltalake*", "datafusion-flight-sql-server*"],
     },
-    Room {
-        package: "habitue-benches",
-        uses: &["habitue", "habitue-testdata"],
-        never: &[],
-    },
-    Room {
-        package: "habitue-testdata",
-        uses: &[],
-        never: &["datafusion*", "object_store*"],
-    },
+    Room { package: "habitue-benches", uses: &["habitue", "habitue-testdata"], never: &[] },
+    Room { package: "habitue-testdata", uses: &[], never: &["datafusion*", "object_store*"] },
 ];
 
 /// A file longer than this, tests not counted, is a noun that wants to be a folder.
@@ -54,10 +36,7 @@ const LINES_MAX: usize = 500;
 const NAMES_FORBIDDEN: [&str; 5] = ["utils", "util", "common", "helpers", "misc"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
 fn host() -> String {
@@ -74,11 +53,7 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -92,14 +67,8 @@ fn needs(metadata: &Value) -> BTreeMap<String, Vec<String>> {
     nodes
         .iter()
         .map(|node| {
-            let needed = node["deps"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|d| is_normal(d));
-            let ids = needed
-                .map(|d| d["pkg"].as_str().unwrap().to_owned())
-                .collect();
+            let needed = node["deps"].as_array().unwrap().iter().filter(|d| is_normal(d));
+            let ids = needed.map(|d| d["pkg"].as_str().unwrap().to_owned()).collect();
             (node["id"].as_str().unwrap().to_owned(), ids)
         })
         .collect()
@@ -121,37 +90,21 @@ fn each_crate_uses_only_what_its_room_allows() {
     let metadata = metadata();
     let needs = needs(&metadata);
     let packages = metadata["packages"].as_array().unwrap();
-    let name_of: BTreeMap<&str, &str> = packages
-        .iter()
-        .map(|p| (p["id"].as_str().unwrap(), p["name"].as_str().unwrap()))
-        .collect();
+    let name_of: BTreeMap<&str, &str> =
+        packages.iter().map(|p| (p["id"].as_str().unwrap(), p["name"].as_str().unwrap())).collect();
     for room in &ROOMS {
-        let (id, _) = name_of
-            .iter()
-            .find(|(_, name)| **name == room.package)
-            .unwrap();
+        let (id, _) = name_of.iter().find(|(_, name)| **name == room.package).unwrap();
         let direct: BTreeSet<&str> = needs[*id].iter().map(|d| name_of[d.as_str()]).collect();
-        let all: BTreeSet<&str> = closure(&needs, id)
-            .iter()
-            .map(|d| name_of[d.as_str()])
-            .collect();
+        let all: BTreeSet<&str> = closure(&needs, id).iter().map(|d| name_of[d.as_str()]).collect();
         for ours in direct.iter().filter(|name| name.starts_with("habitue")) {
-            assert!(
-                room.uses.contains(ours),
-                "{} may not use {ours}",
-                room.package
-            );
+            assert!(room.uses.contains(ours), "{} may not use {ours}", room.package);
         }
         for never in room.never {
             let (name, reached) = match never.strip_suffix('*') {
                 Some(name) => (name, &all),
                 None => (*never, &direct),
             };
-            assert!(
-                !reached.contains(name),
-                "{} may not touch {name}",
-                room.package
-            );
+            assert!(!reached.contains(name), "{} may not touch {name}", room.package);
         }
     }
 }
@@ -174,27 +127,18 @@ fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     sources_below(&root(), &mut found);
     found.sort();
-    assert!(
-        found.len() > 50,
-        "only {} sources found below {:?}",
-        found.len(),
-        root()
-    );
+    assert!(found.len() > 50, "only {} sources found below {:?}", found.len(), root());
     found
 }
 
 /// Lines before the file's own tests begin.
 fn lines_without_tests(text: &str) -> usize {
-    text.lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .count()
+    text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count()
 }
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests")
-        || path
-            .file_name()
-            .is_some_and(|name| name == "tests.rs" || name == "proptests.rs")
+        || path.file_name().is_some_and(|name| name == "tests.rs" || name == "proptests.rs")
 }
 
 #[test]
@@ -202,11 +146,7 @@ fn every_source_opens_with_a_sentence_about_itself() {
     for path in sources() {
         let text = std::fs::read_to_string(&path).unwrap();
         let first = text.lines().next().unwrap_or("");
-        assert!(
-            first.starts_with("//! "),
-            "{} opens with {first:?}",
-            path.display()
-        );
+        assert!(first.starts_with("//! "), "{} opens with {first:?}", path.display());
     }
 }
 
@@ -225,11 +165,7 @@ fn no_source_has_a_name_that_says_nothing() {
         for part in relative.components() {
             let part = part.as_os_str().to_string_lossy();
             let stem = part.trim_end_matches(".rs");
-            assert!(
-                !NAMES_FORBIDDEN.contains(&stem),
-                "{} says nothing",
-                path.display()
-            );
+            assert!(!NAMES_FORBIDDEN.contains(&stem), "{} says nothing", path.display());
         }
     }
 }

@@ -4,10 +4,7 @@ use habitue_testdata::{BadReason, Delivery, Row, Shop, ShopOptions, Tally, Truth
 use std::collections::{BTreeMap, BTreeSet};
 
 fn small() -> ShopOptions {
-    ShopOptions {
-        customers: 400,
-        ..ShopOptions::default()
-    }
+    ShopOptions { customers: 400, ..ShopOptions::default() }
 }
 
 /// FNV-1a, written here so that no dependency can change it.
@@ -24,15 +21,8 @@ fn checksum(options: ShopOptions) -> u64 {
 // If this fails, every number that docs and tests state about the shop is wrong.
 #[test]
 fn same_options_give_the_same_bytes_for_ever() {
-    let tidy = ShopOptions {
-        delivery: Delivery::Tidy,
-        ..small()
-    };
-    let found = [
-        checksum(small()),
-        checksum(ShopOptions { seed: 2, ..small() }),
-        checksum(tidy),
-    ];
+    let tidy = ShopOptions { delivery: Delivery::Tidy, ..small() };
+    let found = [checksum(small()), checksum(ShopOptions { seed: 2, ..small() }), checksum(tidy)];
     assert_eq!(found.map(|sum| format!("{sum:016x}")), GOLDEN);
 }
 
@@ -60,10 +50,7 @@ fn untidy_delivery_has_late_events_duplicates_and_every_kind_of_broken_row() {
 
 #[test]
 fn tidy_delivery_has_the_same_kinds_of_events_once_each() {
-    let tally = Tally::of(ShopOptions {
-        delivery: Delivery::Tidy,
-        ..small()
-    });
+    let tally = Tally::of(ShopOptions { delivery: Delivery::Tidy, ..small() });
     assert!(tally.events > 14_000, "{tally:?}");
     assert_eq!((tally.duplicates, tally.late, tally.rejected()), (0, 0, 0));
 }
@@ -90,36 +77,23 @@ fn good_lines_are_json_objects_and_broken_ones_are_what_they_say() {
             (BadReason::BrokenJson, parsed) => assert!(parsed.is_err(), "{}", bad.line),
             (BadReason::NoTimestamp, Ok(row)) => assert!(row.get("ts").is_none()),
             (BadReason::ImpossibleYear, Ok(row)) => {
-                assert!(
-                    row["ts"]
-                        .as_str()
-                        .is_some_and(|ts| ts.starts_with("20250-")),
-                    "{row}"
-                );
+                assert!(row["ts"].as_str().is_some_and(|ts| ts.starts_with("20250-")), "{row}");
             }
             (BadReason::WrongType, Ok(row)) => assert!(row["amount"].is_string(), "{row}"),
             (reason, Err(error)) => panic!("{reason:?}: {error}"),
         }
     }
-    let tidy = ShopOptions {
-        delivery: Delivery::Tidy,
-        ..small()
-    };
+    let tidy = ShopOptions { delivery: Delivery::Tidy, ..small() };
     for line in lines(tidy) {
         let row = serde_json::from_str::<serde_json::Value>(&line).unwrap();
-        assert!(
-            row["properties"].is_null() || row["properties"].is_object(),
-            "{line}"
-        );
+        assert!(row["properties"].is_null() || row["properties"].is_object(), "{line}");
     }
 }
 
 #[test]
 fn batches_hold_every_understandable_row() {
     let tally = Tally::of(small());
-    let rows: usize = batches(small(), 1_000)
-        .map(|batch| batch.unwrap().num_rows())
-        .sum();
+    let rows: usize = batches(small(), 1_000).map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows as u64, tally.events + tally.duplicates);
 }
 
@@ -133,19 +107,10 @@ fn the_truth_knows_people_with_several_devices_and_shared_devices() {
     }
     assert!(identifiers.values().filter(|count| **count > 3).count() > 50);
     let shared: Vec<_> = truth.shared().collect();
-    assert!(
-        shared
-            .iter()
-            .all(|(namespace, _)| namespace == "anonymous_id"),
-        "{shared:?}"
-    );
+    assert!(shared.iter().all(|(namespace, _)| namespace == "anonymous_id"), "{shared:?}");
     // Three terminals, and tablets of households.
     assert!(shared.len() > 8, "{shared:?}");
-    let crowds = truth
-        .people
-        .values()
-        .filter(|people| people.len() > 10)
-        .count();
+    let crowds = truth.people.values().filter(|people| people.len() > 10).count();
     assert_eq!(crowds, 3);
 }
 
@@ -166,13 +131,6 @@ fn refunds_never_exceed_their_purchase() {
 
 #[test]
 fn nothing_comes_from_a_shop_without_people_or_days() {
-    assert_eq!(
-        Shop::new(ShopOptions {
-            customers: 0,
-            ..small()
-        })
-        .count(),
-        0
-    );
+    assert_eq!(Shop::new(ShopOptions { customers: 0, ..small() }).count(), 0);
     assert_eq!(Shop::new(ShopOptions { days: 0, ..small() }).count(), 0);
 }

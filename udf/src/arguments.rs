@@ -64,19 +64,13 @@ impl Wording {
         wanted: &str,
     ) -> Result<&'a str> {
         let value = self.literal(name, argument, wanted)?;
-        value
-            .try_as_str()
-            .flatten()
-            .ok_or_else(|| self.wrong(name, value, wanted))
+        value.try_as_str().flatten().ok_or_else(|| self.wrong(name, value, wanted))
     }
 }
 
 /// Whether values of this type are text.
 pub(crate) fn is_text(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    )
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 /// The arguments as the running aggregate sees them.
@@ -137,10 +131,7 @@ fn check_planned(
         .iter()
         .map(|expr| {
             let data_type = context.get_data_type(expr)?;
-            Ok(Argument {
-                data_type,
-                literal: planned_literal(expr),
-            })
+            Ok(Argument { data_type, literal: planned_literal(expr) })
         })
         .collect::<Result<Vec<_>>>()?;
     check(&arguments)

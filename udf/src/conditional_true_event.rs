@@ -58,9 +58,7 @@ pub struct ConditionalTrueEventFunction {
 
 impl Default for ConditionalTrueEventFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::any(1, Volatility::Immutable),
-        }
+        Self { signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
@@ -77,10 +75,7 @@ impl WindowUDFImpl for ConditionalTrueEventFunction {
         let arguments: Vec<_> = args
             .input_fields()
             .iter()
-            .map(|field| Argument {
-                data_type: field.data_type().clone(),
-                literal: None,
-            })
+            .map(|field| Argument { data_type: field.data_type().clone(), literal: None })
             .collect();
         conditions::check(&arguments, WORDING)?;
         Ok(Arc::new(Field::new(args.name(), DataType::Int64, false)))
@@ -101,9 +96,7 @@ impl PartitionEvaluator for TrueEventsEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
         let mut walk = TrueEvents::default();
         let masks = conditions::masks(values, num_rows);
-        Ok(Arc::new(Int64Array::from_iter_values(
-            masks.iter().map(|&mask| walk.observe(mask)),
-        )))
+        Ok(Arc::new(Int64Array::from_iter_values(masks.iter().map(|&mask| walk.observe(mask)))))
     }
 }
 
@@ -115,12 +108,8 @@ mod tests {
 
     #[test]
     fn number_grows_at_the_true_row_itself() {
-        let column: ArrayRef = Arc::new(BooleanArray::from(vec![
-            Some(true),
-            None,
-            Some(false),
-            Some(true),
-        ]));
+        let column: ArrayRef =
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)]));
         let numbers = TrueEventsEvaluator.evaluate_all(&[column], 4).unwrap();
         let expected: ArrayRef = Arc::new(Int64Array::from(vec![1, 1, 1, 2]));
         assert_eq!(&numbers, &expected);

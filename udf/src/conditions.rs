@@ -54,11 +54,8 @@ mod tests {
     fn null_is_false() {
         let first = BooleanArray::from(vec![Some(true), None, Some(false)]);
         let third = BooleanArray::from(vec![true, true, false]);
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(first),
-            Arc::new(NullArray::new(3)),
-            Arc::new(third),
-        ];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(first), Arc::new(NullArray::new(3)), Arc::new(third)];
         assert_eq!(masks(&columns, 3), [0b101, 0b100, 0]);
     }
 }

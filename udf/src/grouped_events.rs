@@ -42,10 +42,7 @@ impl GroupedEvents {
     /// Makes room for groups that may have no rows.
     pub(crate) fn ensure_groups(&mut self, total: usize) -> Result<()> {
         if u32::try_from(total).is_err() {
-            return Err(exec_datafusion_err!(
-                "too many groups. came={total}, most={}",
-                u32::MAX
-            ));
+            return Err(exec_datafusion_err!("too many groups. came={total}, most={}", u32::MAX));
         }
         self.group_count = self.group_count.max(total);
         Ok(())
@@ -69,13 +66,7 @@ impl GroupedEvents {
             let first_mask = mask_offsets[row] as usize;
             for index in first..end {
                 let mask = masks[first_mask + index - first];
-                self.push(
-                    group,
-                    Event {
-                        ts: ts[index],
-                        mask,
-                    },
-                );
+                self.push(group, Event { ts: ts[index], mask });
             }
         }
     }
@@ -89,17 +80,11 @@ impl GroupedEvents {
         if emitted == self.group_count {
             return std::mem::take(self).cluster();
         }
-        let mut first = Self {
-            group_count: emitted,
-            ..Self::default()
-        };
+        let mut first = Self { group_count: emitted, ..Self::default() };
         let mut kept = 0;
         for row in 0..self.groups.len() {
             let group = self.groups[row] as usize;
-            let event = Event {
-                ts: self.ts[row],
-                mask: self.masks[row],
-            };
+            let event = Event { ts: self.ts[row], mask: self.masks[row] };
             if group < emitted {
                 first.push(group, event);
             } else {
@@ -125,11 +110,7 @@ impl GroupedEvents {
             starts[group + 1] += starts[group];
         }
         if self.groups.is_sorted() {
-            return EventsByGroup {
-                starts,
-                ts: self.ts,
-                masks: self.masks,
-            };
+            return EventsByGroup { starts, ts: self.ts, masks: self.masks };
         }
         let mut next = starts.clone();
         let mut ts = vec![0; self.ts.len()];

@@ -42,13 +42,9 @@ use datafusion::prelude::SessionContext;
 /// The aggregate functions of this crate.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     let mut functions = vec![
-        Arc::new(AggregateUDF::from(
-            window_funnel::WindowFunnelFunction::default(),
-        )),
+        Arc::new(AggregateUDF::from(window_funnel::WindowFunnelFunction::default())),
         Arc::new(AggregateUDF::from(retention::RetentionFunction::default())),
-        Arc::new(AggregateUDF::from(
-            funnel_steps::FunnelStepsFunction::default(),
-        )),
+        Arc::new(AggregateUDF::from(funnel_steps::FunnelStepsFunction::default())),
     ];
     functions.extend(bitmap::aggregate_functions());
     functions

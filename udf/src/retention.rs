@@ -34,10 +34,8 @@ use datafusion::logical_expr::{
 use crate::arguments::{Argument, Wording};
 use crate::conditions;
 
-const WORDING: Wording = Wording {
-    function: "retention",
-    example: "retention(day = 1, day = 2, day = 8)",
-};
+const WORDING: Wording =
+    Wording { function: "retention", example: "retention(day = 1, day = 2, day = 8)" };
 
 /// What one customer did, whenever it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,9 +69,7 @@ pub struct RetentionFunction {
 
 impl Default for RetentionFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::variadic_any(Volatility::Immutable),
-        }
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
@@ -93,10 +89,7 @@ impl AggregateUDFImpl for RetentionFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let arguments: Vec<_> = types
             .iter()
-            .map(|data_type| Argument {
-                data_type: data_type.clone(),
-                literal: None,
-            })
+            .map(|data_type| Argument { data_type: data_type.clone(), literal: None })
             .collect();
         conditions::check(&arguments, WORDING)?;
         Ok(DataType::List(item_field()))
@@ -140,24 +133,14 @@ struct RetentionGroups {
 
 impl RetentionGroups {
     fn new(conditions: usize) -> Self {
-        Self {
-            conditions,
-            groups: Vec::new(),
-        }
+        Self { conditions, groups: Vec::new() }
     }
 
     fn lists(&self, groups: &[Retention]) -> ListArray {
-        let values = groups
-            .iter()
-            .flat_map(|group| group.answer(self.conditions));
+        let values = groups.iter().flat_map(|group| group.answer(self.conditions));
         let values = UInt8Array::from_iter_values(values);
         let lengths = std::iter::repeat_n(self.conditions, groups.len());
-        ListArray::new(
-            item_field(),
-            OffsetBuffer::from_lengths(lengths),
-            Arc::new(values),
-            None,
-        )
+        ListArray::new(item_field(), OffsetBuffer::from_lengths(lengths), Arc::new(values), None)
     }
 
     fn the_group(&self) -> Retention {
@@ -193,9 +176,7 @@ impl GroupsAccumulator for RetentionGroups {
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![Arc::new(seen_column(
-            &emit_to.take_needed(&mut self.groups),
-        ))])
+        Ok(vec![Arc::new(seen_column(&emit_to.take_needed(&mut self.groups)))])
     }
 
     fn merge_batch(

@@ -89,11 +89,7 @@ impl Direction {
 ///
 /// NaN is left out. Nothing to cut gives no cut points.
 pub fn quantile_cuts(values: &[f64], buckets: usize) -> Vec<f64> {
-    let mut sorted: Vec<f64> = values
-        .iter()
-        .copied()
-        .filter(|value| !value.is_nan())
-        .collect();
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let Some(gaps) = sorted.len().checked_sub(1) else {
         return Vec::new();
@@ -123,10 +119,7 @@ pub fn score(value: f64, cuts: &[f64], direction: Direction) -> i32 {
 
 /// The scores of all values; NaN has none.
 pub fn scores(values: &[f64], direction: Direction, method: &Method) -> Vec<Option<i32>> {
-    let goodness: Vec<f64> = values
-        .iter()
-        .map(|&value| direction.goodness(value))
-        .collect();
+    let goodness: Vec<f64> = values.iter().map(|&value| direction.goodness(value)).collect();
     let scored = |&value: &f64, cuts: &[f64], direction| {
         (!value.is_nan()).then(|| score(value, cuts, direction))
     };
@@ -134,24 +127,18 @@ pub fn scores(values: &[f64], direction: Direction, method: &Method) -> Vec<Opti
         Method::Quantile => {
             let cuts = quantile_cuts(&goodness, SCORES);
             let larger = Direction::LargerIsBetter;
-            goodness
-                .iter()
-                .map(|value| scored(value, &cuts, larger))
-                .collect()
+            goodness.iter().map(|value| scored(value, &cuts, larger)).collect()
         }
-        Method::CutPoints(cuts) => values
-            .iter()
-            .map(|value| scored(value, cuts, direction))
-            .collect(),
+        Method::CutPoints(cuts) => {
+            values.iter().map(|value| scored(value, cuts, direction)).collect()
+        }
         Method::Ntile => ntiles(&goodness),
     }
 }
 
 /// Parts of equal size in rising order, larger parts first, ties in the order of the rows.
 fn ntiles(goodness: &[f64]) -> Vec<Option<i32>> {
-    let mut rows: Vec<usize> = (0..goodness.len())
-        .filter(|&row| !goodness[row].is_nan())
-        .collect();
+    let mut rows: Vec<usize> = (0..goodness.len()).filter(|&row| !goodness[row].is_nan()).collect();
     // Zero and minus zero are the same amount.
     rows.sort_by(|&left, &right| (goodness[left] + 0.0).total_cmp(&(goodness[right] + 0.0)));
     let (share, larger_parts) = (rows.len() / SCORES, rows.len() % SCORES);
@@ -174,9 +161,7 @@ pub struct RfmScoreFunction {
 
 impl Default for RfmScoreFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::variadic_any(Volatility::Immutable),
-        }
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
@@ -232,10 +217,7 @@ fn cut_points(value: &ScalarValue) -> Result<Vec<f64>> {
 fn numbers(column: &ArrayRef) -> Result<Vec<f64>> {
     let floats = cast(column, &DataType::Float64)?;
     let floats: &Float64Array = floats.as_primitive::<Float64Type>();
-    Ok(floats
-        .iter()
-        .map(|value| value.unwrap_or(f64::NAN))
-        .collect())
+    Ok(floats.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
 impl WindowUDFImpl for RfmScoreFunction {
@@ -253,9 +235,7 @@ impl WindowUDFImpl for RfmScoreFunction {
     }
 
     fn simplify(&self) -> Option<WindowFunctionSimplification> {
-        Some(arguments::check_window(|arguments| {
-            parse(arguments).map(|_| ())
-        }))
+        Some(arguments::check_window(|arguments| parse(arguments).map(|_| ())))
     }
 
     fn partition_evaluator(
@@ -277,11 +257,7 @@ struct RfmScoreEvaluator {
 impl PartitionEvaluator for RfmScoreEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], _num_rows: usize) -> Result<ArrayRef> {
         let values = numbers(&values[0])?;
-        Ok(Arc::new(Int32Array::from(scores(
-            &values,
-            self.direction,
-            &self.method,
-        ))))
+        Ok(Arc::new(Int32Array::from(scores(&values, self.direction, &self.method))))
     }
 }
 
@@ -290,19 +266,13 @@ mod tests {
     use super::*;
 
     fn quantile_scores(values: &[f64], direction: Direction) -> Vec<i32> {
-        scores(values, direction, &Method::Quantile)
-            .into_iter()
-            .flatten()
-            .collect()
+        scores(values, direction, &Method::Quantile).into_iter().flatten().collect()
     }
 
     #[test]
     fn cuts_are_quantiles_of_type_seven() {
         // The same as numpy.quantile([1, 2, 4, 8, 16, 32], [0.2, 0.4, 0.6, 0.8]).
-        assert_eq!(
-            quantile_cuts(&[32.0, 1.0, 2.0, 4.0, 8.0, 16.0], 5),
-            [2.0, 4.0, 8.0, 16.0]
-        );
+        assert_eq!(quantile_cuts(&[32.0, 1.0, 2.0, 4.0, 8.0, 16.0], 5), [2.0, 4.0, 8.0, 16.0]);
         assert_eq!(quantile_cuts(&[1.0, 2.0], 5), [1.2, 1.4, 1.6, 1.8]);
         assert_eq!(quantile_cuts(&[], 5), [0.0; 0]);
         assert_eq!(quantile_cuts(&[3.0, f64::NAN], 5), [3.0; 4]);
@@ -312,14 +282,8 @@ mod tests {
     fn ties_stay_together_and_few_values_give_few_scores() {
         let larger = Direction::LargerIsBetter;
         assert_eq!(quantile_scores(&[7.0; 9], larger), [1; 9]);
-        assert_eq!(
-            quantile_scores(&[1.0, 1.0, 1.0, 1.0, 1.0, 9.0], larger),
-            [1, 1, 1, 1, 1, 5]
-        );
-        assert_eq!(
-            quantile_scores(&[1.0, 2.0, 3.0, 4.0, 5.0], larger),
-            [1, 2, 3, 4, 5]
-        );
+        assert_eq!(quantile_scores(&[1.0, 1.0, 1.0, 1.0, 1.0, 9.0], larger), [1, 1, 1, 1, 1, 5]);
+        assert_eq!(quantile_scores(&[1.0, 2.0, 3.0, 4.0, 5.0], larger), [1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -346,31 +310,15 @@ mod tests {
     fn ntile_makes_equal_parts_and_larger_ones_first() {
         let values: Vec<f64> = (0..7).map(f64::from).collect();
         let tiles = scores(&values, Direction::LargerIsBetter, &Method::Ntile);
-        assert_eq!(
-            tiles.into_iter().flatten().collect::<Vec<_>>(),
-            [1, 1, 2, 2, 3, 4, 5]
-        );
-        let tied = scores(
-            &[-0.0, 0.0, 0.0, -0.0, 0.0],
-            Direction::SmallerIsBetter,
-            &Method::Ntile,
-        );
-        assert_eq!(
-            tied.into_iter().flatten().collect::<Vec<_>>(),
-            [1, 2, 3, 4, 5]
-        );
+        assert_eq!(tiles.into_iter().flatten().collect::<Vec<_>>(), [1, 1, 2, 2, 3, 4, 5]);
+        let tied = scores(&[-0.0, 0.0, 0.0, -0.0, 0.0], Direction::SmallerIsBetter, &Method::Ntile);
+        assert_eq!(tied.into_iter().flatten().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     }
 
     #[test]
     fn extreme_values_have_finite_scores() {
         let values = [f64::MIN, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, 0.0];
-        assert_eq!(
-            quantile_scores(&values, Direction::LargerIsBetter),
-            [2, 4, 5, 1, 3]
-        );
-        assert_eq!(
-            quantile_scores(&values[..2], Direction::LargerIsBetter).len(),
-            2
-        );
+        assert_eq!(quantile_scores(&values, Direction::LargerIsBetter), [2, 4, 5, 1, 3]);
+        assert_eq!(quantile_scores(&values[..2], Direction::LargerIsBetter).len(), 2);
     }
 }

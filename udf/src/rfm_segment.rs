@@ -50,10 +50,7 @@ use datafusion::logical_expr::{
 
 use crate::arguments::Wording;
 
-const WORDING: Wording = Wording {
-    function: "rfm_segment",
-    example: "rfm_segment(r, f, m)",
-};
+const WORDING: Wording = Wording { function: "rfm_segment", example: "rfm_segment(r, f, m)" };
 
 /// The name where no rule matches.
 pub const OTHERS: &str = "Others";
@@ -104,10 +101,7 @@ pub fn standard_rules() -> Vec<SegmentRule> {
 
 /// The name of the first rule that matches scores of recency, frequency and money.
 pub fn segment_of(scores: [i64; 3], rules: &[SegmentRule]) -> &str {
-    rules
-        .iter()
-        .find(|rule| rule.matches(scores))
-        .map_or(OTHERS, |rule| rule.name.as_str())
+    rules.iter().find(|rule| rule.matches(scores)).map_or(OTHERS, |rule| rule.name.as_str())
 }
 
 /// The scalar function `rfm_segment`.
@@ -126,10 +120,7 @@ impl Default for RfmSegmentFunction {
 impl RfmSegmentFunction {
     /// The function with a table of rules of one's own.
     pub fn with_rules(rules: Vec<SegmentRule>) -> Self {
-        Self {
-            rules,
-            signature: Signature::any(3, Volatility::Immutable),
-        }
+        Self { rules, signature: Signature::any(3, Volatility::Immutable) }
     }
 
     fn segments(&self, scores: &[Int64Array]) -> StringArray {
@@ -162,24 +153,15 @@ impl ScalarUDFImpl for RfmSegmentFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let scores = columns
             .iter()
-            .map(|column| {
-                Ok(cast(column, &DataType::Int64)?
-                    .as_primitive::<Int64Type>()
-                    .clone())
-            })
+            .map(|column| Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone()))
             .collect::<Result<Vec<_>>>()?;
         let segments: ArrayRef = Arc::new(self.segments(&scores));
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &segments, 0,
-            )?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&segments, 0)?));
         }
         Ok(ColumnarValue::Array(segments))
     }
@@ -198,14 +180,9 @@ mod tests {
     #[test]
     fn every_name_is_given_to_someone() {
         let rules = standard_rules();
-        let given: BTreeSet<_> = all_scores()
-            .map(|scores| segment_of(scores, &rules))
-            .collect();
-        let named: BTreeSet<_> = rules
-            .iter()
-            .map(|rule| rule.name.as_str())
-            .chain([OTHERS])
-            .collect();
+        let given: BTreeSet<_> = all_scores().map(|scores| segment_of(scores, &rules)).collect();
+        let named: BTreeSet<_> =
+            rules.iter().map(|rule| rule.name.as_str()).chain([OTHERS]).collect();
         assert_eq!(given, named);
     }
 

@@ -68,9 +68,7 @@ pub struct SessionizeFunction {
 
 impl Default for SessionizeFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::any(2, Volatility::Immutable),
-        }
+        Self { signature: Signature::any(2, Volatility::Immutable) }
     }
 }
 
@@ -102,9 +100,7 @@ impl WindowUDFImpl for SessionizeFunction {
     }
 
     fn simplify(&self) -> Option<WindowFunctionSimplification> {
-        Some(arguments::check_window(|arguments| {
-            gap_of(arguments).map(|_| ())
-        }))
+        Some(arguments::check_window(|arguments| gap_of(arguments).map(|_| ())))
     }
 
     fn partition_evaluator(
@@ -133,11 +129,7 @@ impl PartitionEvaluator for SessionizeEvaluator {
 fn sessions(ts: &Int64Array, gap: i64) -> Int64Array {
     let mut walk = Sessions::default();
     if ts.null_count() == 0 && ts.values().is_sorted() {
-        return ts
-            .values()
-            .iter()
-            .map(|&ts| walk.observe(ts, gap))
-            .collect();
+        return ts.values().iter().map(|&ts| walk.observe(ts, gap)).collect();
     }
     let mut rows: Vec<usize> = (0..ts.len()).filter(|&row| ts.is_valid(row)).collect();
     rows.sort_by_key(|&row| ts.value(row));
@@ -176,9 +168,6 @@ mod tests {
 
     #[test]
     fn extreme_times_do_not_overflow() {
-        assert_eq!(
-            numbers(vec![Some(i64::MIN), Some(i64::MAX)], 9),
-            [Some(1), Some(2)]
-        );
+        assert_eq!(numbers(vec![Some(i64::MIN), Some(i64::MAX)], 9), [Some(1), Some(2)]);
     }
 }

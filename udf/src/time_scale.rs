@@ -24,14 +24,8 @@ pub(crate) enum TimeScale {
 impl TimeScale {
     /// The scale of a `ts` column; an error for a type that is no time.
     pub(crate) fn of(data_type: &DataType, wording: Wording) -> Result<Self> {
-        let seconds = |step| Self::Clock {
-            step,
-            plain_unit: NANOSECONDS_PER_SECOND,
-        };
-        let days = |step| Self::Clock {
-            step,
-            plain_unit: NANOSECONDS_PER_DAY,
-        };
+        let seconds = |step| Self::Clock { step, plain_unit: NANOSECONDS_PER_SECOND };
+        let days = |step| Self::Clock { step, plain_unit: NANOSECONDS_PER_DAY };
         Ok(match data_type {
             DataType::Timestamp(TimeUnit::Second, _) => seconds(NANOSECONDS_PER_SECOND),
             DataType::Timestamp(TimeUnit::Millisecond, _) => seconds(1_000_000),
@@ -123,10 +117,7 @@ mod tests {
 
     use super::*;
 
-    const WORDING: Wording = Wording {
-        function: "f",
-        example: "f(1)",
-    };
+    const WORDING: Wording = Wording { function: "f", example: "f(1)" };
 
     fn days(days: i32) -> ScalarValue {
         ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(0, days, 0)))
@@ -141,10 +132,7 @@ mod tests {
         let number = ScalarValue::Int64(Some(2));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         assert_eq!(length(&micros, &number).unwrap(), 2_000_000);
-        assert_eq!(
-            length(&DataType::Timestamp(TimeUnit::Second, None), &number).unwrap(),
-            2
-        );
+        assert_eq!(length(&DataType::Timestamp(TimeUnit::Second, None), &number).unwrap(), 2);
         assert_eq!(length(&DataType::Date32, &number).unwrap(), 2);
         assert_eq!(length(&DataType::Date64, &number).unwrap(), 2 * 86_400_000);
         assert_eq!(length(&DataType::Int32, &number).unwrap(), 2);
@@ -162,20 +150,16 @@ mod tests {
     fn huge_length_saturates() {
         let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, None);
         assert_eq!(length(&nanoseconds, &days(i32::MAX)).unwrap(), i64::MAX);
-        assert_eq!(
-            length(&DataType::UInt64, &ScalarValue::UInt64(Some(u64::MAX))).unwrap(),
-            { i64::MAX }
-        );
+        assert_eq!(length(&DataType::UInt64, &ScalarValue::UInt64(Some(u64::MAX))).unwrap(), {
+            i64::MAX
+        });
     }
 
     #[test]
     fn months_negatives_nulls_and_other_types_are_refused() {
         let month = IntervalMonthDayNano::new(1, 0, 0);
         let refused = [
-            (
-                DataType::Date32,
-                ScalarValue::IntervalMonthDayNano(Some(month)),
-            ),
+            (DataType::Date32, ScalarValue::IntervalMonthDayNano(Some(month))),
             (DataType::Date32, ScalarValue::Int64(Some(-1))),
             (DataType::Date32, days(-1)),
             (DataType::Date32, ScalarValue::Int64(None)),

@@ -1,10 +1,6 @@
 //! Every SQL example in the module headers is run, and must print the table that stands there.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,14 +29,9 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
 fn examples_of(path: &Path) -> Vec<Example> {
     let source = fs::read_to_string(path).unwrap();
     let header = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let header: Vec<&str> = header
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
-        .collect();
+    let header: Vec<&str> = header.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     let text = header.join("\n");
-    let blocks = text
-        .split("```sql\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next());
+    let blocks = text.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
     let example = |block: &str| {
         let is_table = |line: &&str| line.starts_with(['+', '|']);
         let lines = |wanted| block.lines().filter(move |line| is_table(line) == wanted);
@@ -57,10 +48,7 @@ fn examples_of(path: &Path) -> Vec<Example> {
 #[tokio::test]
 async fn examples_in_headers_print_their_tables() {
     let mut files = Vec::new();
-    rust_files(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut files,
-    );
+    rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let examples: Vec<Example> = files.iter().flat_map(|path| examples_of(path)).collect();
     assert!(examples.len() >= 9, "found {} examples", examples.len());
     let context = SessionContext::new();

@@ -48,23 +48,14 @@ fn runner(cases: u32) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, rng)
 }
 
 fn depth(rows: &[(i64, u32)], steps: u32, window: i64, mode: &str) -> u32 {
     let mut state = WindowFunnel::default();
-    rows.iter()
-        .for_each(|&(ts, mask)| state.observe(Event { ts, mask }));
-    state.answer(&FunnelRule {
-        steps,
-        window,
-        mode: FunnelMode::parse(mode).unwrap(),
-    })
+    rows.iter().for_each(|&(ts, mask)| state.observe(Event { ts, mask }));
+    state.answer(&FunnelRule { steps, window, mode: FunnelMode::parse(mode).unwrap() })
 }
 
 /// A funnel report that is off by one step misleads whoever reads it.
@@ -95,11 +86,7 @@ fn funnel_rows(most: usize, steps: u32) -> impl Strategy<Value = Vec<(i64, u32)>
 
 #[test]
 fn funnel_is_the_model_for_random_rows() {
-    let case = (
-        funnel_rows(7, 4),
-        0..8_i64,
-        prop::sample::select(&MODES[..]),
-    );
+    let case = (funnel_rows(7, 4), 0..8_i64, prop::sample::select(&MODES[..]));
     let law = |(rows, window, mode): (Vec<(i64, u32)>, i64, &str)| {
         let expected = funnel_model::depth(&rows, 4, window, mode);
         prop_assert_eq!(depth(&rows, 4, window, mode), expected);
@@ -111,17 +98,9 @@ fn funnel_is_the_model_for_random_rows() {
 /// Merging partial states in any grouping gives what one pass gives.
 #[test]
 fn funnel_parts_merge_in_any_order() {
-    let case = (
-        funnel_rows(12, 4),
-        any::<u64>(),
-        prop::sample::select(&MODES[..]),
-    );
+    let case = (funnel_rows(12, 4), any::<u64>(), prop::sample::select(&MODES[..]));
     let law = |(rows, sides, mode): (Vec<(i64, u32)>, u64, &str)| {
-        let rule = FunnelRule {
-            steps: 4,
-            window: 4,
-            mode: FunnelMode::parse(mode).unwrap(),
-        };
+        let rule = FunnelRule { steps: 4, window: 4, mode: FunnelMode::parse(mode).unwrap() };
         let mut parts = [WindowFunnel::default(), WindowFunnel::default()];
         for (index, &(ts, mask)) in rows.iter().enumerate() {
             parts[(sides >> index & 1) as usize].observe(Event { ts, mask });
@@ -138,12 +117,7 @@ fn funnel_parts_merge_in_any_order() {
 }
 
 fn sql_rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (
-        0..4_i64,
-        prop::option::weighted(0.9, 0..9_i64),
-        0..16_u32,
-        0..16_u32,
-    );
+    let row = (0..4_i64, prop::option::weighted(0.9, 0..9_i64), 0..16_u32, 0..16_u32);
     let row = row.prop_map(|(group, ts, conditions, nulls)| Row {
         group,
         ts,
@@ -155,36 +129,25 @@ fn sql_rows() -> impl Strategy<Value = Vec<Row>> {
 
 fn by_group(rows: &[Row]) -> BTreeMap<i64, Vec<&Row>> {
     let mut groups: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
-    rows.iter()
-        .for_each(|row| groups.entry(row.group).or_default().push(row));
+    rows.iter().for_each(|row| groups.entry(row.group).or_default().push(row));
     groups
 }
 
 fn timed(rows: &[&Row]) -> Vec<(i64, u32)> {
-    rows.iter()
-        .filter_map(|row| Some((row.ts?, row.true_conditions())))
-        .collect()
+    rows.iter().filter_map(|row| Some((row.ts?, row.true_conditions()))).collect()
 }
 
 /// The layout of the rows is the engine's affair; a customer's funnel must not depend on it.
 #[test]
 fn funnel_through_sql_does_not_depend_on_the_layout() {
     let sessions = Sessions::new();
-    let case = (
-        sql_rows(),
-        0..6_i64,
-        prop::sample::select(&MODES[..]),
-        any::<u64>(),
-    );
+    let case = (sql_rows(), 0..6_i64, prop::sample::select(&MODES[..]), any::<u64>());
     let law = |(rows, window, mode, shuffle): (Vec<Row>, i64, &str, u64)| {
         let groups = by_group(&rows);
         let expected: Vec<String> = groups
             .iter()
             .map(|(group, rows)| {
-                format!(
-                    "{group} {}",
-                    funnel_model::depth(&timed(rows), 4, window, mode)
-                )
+                format!("{group} {}", funnel_model::depth(&timed(rows), 4, window, mode))
             })
             .collect();
         let call = format!("window_funnel({window}, '{mode}', ts, c1, c2, c3, c4)");
@@ -230,16 +193,8 @@ fn retention_through_sql_is_the_model() {
 
 /// The session of a row: how many times up to its own begin one.
 fn session_model(rows: &[&Row], ts: i64, gap: i64) -> usize {
-    let times: BTreeSet<i64> = rows
-        .iter()
-        .filter_map(|row| row.ts)
-        .filter(|&t| t <= ts)
-        .collect();
-    let begins = |&&time: &&i64| {
-        !times
-            .iter()
-            .any(|&other| other < time && time - other <= gap)
-    };
+    let times: BTreeSet<i64> = rows.iter().filter_map(|row| row.ts).filter(|&t| t <= ts).collect();
+    let begins = |&&time: &&i64| !times.iter().any(|&other| other < time && time - other <= gap);
     times.iter().filter(begins).count()
 }
 
@@ -267,9 +222,7 @@ fn sessions_through_sql_are_the_model() {
         }
         Ok(())
     };
-    runner(20)
-        .run(&(sql_rows(), 0..4_i64, any::<u64>()), law)
-        .unwrap();
+    runner(20).run(&(sql_rows(), 0..4_i64, any::<u64>()), law).unwrap();
 }
 
 #[test]
@@ -277,11 +230,7 @@ fn bitmap_aggregates_through_sql_are_sets() {
     let sessions = Sessions::new();
     let law = |(rows, shuffle): (Vec<Row>, u64)| {
         let groups = by_group(&rows);
-        let times = |rows: &[&Row]| {
-            rows.iter()
-                .filter_map(|row| row.ts)
-                .collect::<BTreeSet<_>>()
-        };
+        let times = |rows: &[&Row]| rows.iter().filter_map(|row| row.ts).collect::<BTreeSet<_>>();
         let expected: Vec<String> = groups
             .iter()
             .map(|(group, rows)| {
@@ -292,28 +241,17 @@ fn bitmap_aggregates_through_sql_are_sets() {
         let sql = "SELECT g, bitmap_to_array(bitmap_agg(ts)), group_bitmap(ts) \
                    FROM rows GROUP BY g ORDER BY g";
         for came in sessions.answers(sql, &rows, shuffle) {
-            let came: Vec<String> = came
-                .iter()
-                .map(|row| row.replace(['[', ']'], "|"))
-                .collect();
+            let came: Vec<String> = came.iter().map(|row| row.replace(['[', ']'], "|")).collect();
             prop_assert_eq!(&came, &expected);
         }
         let sets: Vec<BTreeSet<i64>> = groups.values().map(|rows| times(rows)).collect();
         let union = sets.iter().fold(BTreeSet::new(), |all, set| &all | set);
-        let common = sets
-            .iter()
-            .cloned()
-            .reduce(|all, set| &all & &set)
-            .unwrap_or_default();
+        let common = sets.iter().cloned().reduce(|all, set| &all & &set).unwrap_or_default();
         let sql = "SELECT bitmap_union_count(b), bitmap_count(bitmap_intersect(b)), \
                    encode(bitmap_union(b), 'hex') \
                    FROM (SELECT g, bitmap_agg(ts) AS b FROM rows GROUP BY g)";
         let bytes: Bitmap = union.iter().map(|&value| value as u64).collect();
-        let hex: String = bytes
-            .to_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = bytes.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         for came in sessions.answers(sql, &rows, shuffle) {
             prop_assert_eq!(came, [format!("{} {} {hex}", union.len(), common.len())]);
         }
@@ -323,11 +261,7 @@ fn bitmap_aggregates_through_sql_are_sets() {
 }
 
 fn set_of_numbers() -> impl Strategy<Value = BTreeSet<u64>> {
-    let number = prop_oneof![
-        0..30_u64,
-        65_530..65_545_u64,
-        (1_u64 << 32) - 3..(1 << 32) + 9
-    ];
+    let number = prop_oneof![0..30_u64, 65_530..65_545_u64, (1_u64 << 32) - 3..(1 << 32) + 9];
     prop::collection::btree_set(number, 0..40)
 }
 
@@ -335,10 +269,7 @@ fn set_of_numbers() -> impl Strategy<Value = BTreeSet<u64>> {
 fn with_sets(a: &BTreeSet<u64>, b: &BTreeSet<u64>) -> String {
     let bitmap = |set: &BTreeSet<u64>| {
         let numbers: Vec<String> = set.iter().map(u64::to_string).collect();
-        format!(
-            "bitmap_from_array(arrow_cast([{}], 'List(Int64)'))",
-            numbers.join(", ")
-        )
+        format!("bitmap_from_array(arrow_cast([{}], 'List(Int64)'))", numbers.join(", "))
     };
     format!("WITH s AS (SELECT {} AS a, {} AS b)", bitmap(a), bitmap(b))
 }
@@ -346,31 +277,17 @@ fn with_sets(a: &BTreeSet<u64>, b: &BTreeSet<u64>) -> String {
 /// What `sub_bitmap`, `bitmap_subset_in_range` and `bitmap_subset_limit` must answer.
 fn cuts_model(set: &BTreeSet<u64>, first: i64, second: i64) -> [Vec<u64>; 3] {
     let sorted: Vec<u64> = set.iter().copied().collect();
-    let skip = if first < 0 {
-        sorted.len() as i64 + first
-    } else {
-        first
-    };
+    let skip = if first < 0 { sorted.len() as i64 + first } else { first };
     let wanted = |at: i64| skip >= 0 && at >= skip && at < skip.saturating_add(second);
     let places = (0_i64..).zip(sorted.iter().copied());
-    let by_position = places
-        .filter(|(at, _)| wanted(*at))
-        .map(|(_, value)| value)
-        .collect();
+    let by_position = places.filter(|(at, _)| wanted(*at)).map(|(_, value)| value).collect();
     let in_range = |&value: &u64| (value as i64) >= first && (value as i64) < second;
     let by_value = sorted.iter().copied().filter(in_range).collect();
     let by_limit = if second >= 0 {
-        let up = sorted
-            .iter()
-            .copied()
-            .filter(|&value| value as i64 >= first);
+        let up = sorted.iter().copied().filter(|&value| value as i64 >= first);
         up.take(second as usize).collect()
     } else {
-        let down = sorted
-            .iter()
-            .rev()
-            .copied()
-            .filter(|&value| value as i64 <= first);
+        let down = sorted.iter().rev().copied().filter(|&value| value as i64 <= first);
         let mut taken: Vec<u64> = down.take(second.unsigned_abs() as usize).collect();
         taken.reverse();
         taken
@@ -391,20 +308,11 @@ fn bitmaps_from_sql_are_sets() {
             ("bitmap_xor(a, b)", vec(&a ^ &b)),
             ("bitmap_andnot(a, b)", vec(&a - &b)),
             (&format!("sub_bitmap(a, {first}, {second})"), by_position),
-            (
-                &format!("bitmap_subset_in_range(a, {first}, {second})"),
-                by_value,
-            ),
-            (
-                &format!("bitmap_subset_limit(a, {first}, {second})"),
-                by_limit,
-            ),
+            (&format!("bitmap_subset_in_range(a, {first}, {second})"), by_value),
+            (&format!("bitmap_subset_limit(a, {first}, {second})"), by_limit),
         ];
         for (call, expected) in calls {
-            let sql = format!(
-                "{} SELECT bitmap_to_array({call}) FROM s",
-                with_sets(&a, &b)
-            );
+            let sql = format!("{} SELECT bitmap_to_array({call}) FROM s", with_sets(&a, &b));
             prop_assert_eq!(sessions.one(&sql), format!("{:?}", expected), "{}", call);
         }
         Ok(())
@@ -429,10 +337,7 @@ fn questions_to_bitmaps_are_questions_to_sets() {
             ("bitmap_max(a)", show(a.last())),
             ("bitmap_has_any(a, b)", (!a.is_disjoint(&b)).to_string()),
             ("bitmap_has_all(a, b)", a.is_superset(&b).to_string()),
-            (
-                &format!("bitmap_contains(a, {number})"),
-                contained.to_string(),
-            ),
+            (&format!("bitmap_contains(a, {number})"), contained.to_string()),
         ];
         let calls: Vec<&str> = values.iter().map(|(call, _)| *call).collect();
         let expected: Vec<String> = values.iter().map(|(_, value)| value.clone()).collect();
@@ -449,10 +354,7 @@ fn cut_model(values: &[i64]) -> Vec<i64> {
     sorted.sort_unstable();
     let cut = |part: usize| {
         let place = (sorted.len() - 1) * part;
-        let (low, high) = (
-            sorted[place / 5],
-            sorted[(place / 5 + 1).min(sorted.len() - 1)],
-        );
+        let (low, high) = (sorted[place / 5], sorted[(place / 5 + 1).min(sorted.len() - 1)]);
         5 * low + (high - low) * (place % 5) as i64
     };
     (1..5).map(cut).collect()
@@ -463,10 +365,7 @@ fn scores_are_cuts_strictly_below() {
     let law = |values: Vec<i64>| {
         let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
         let cuts = cut_model(&values);
-        let came: Vec<f64> = quantile_cuts(&floats, 5)
-            .iter()
-            .map(|cut| cut * 5.0)
-            .collect();
+        let came: Vec<f64> = quantile_cuts(&floats, 5).iter().map(|cut| cut * 5.0).collect();
         for (came, &expected) in came.iter().zip(&cuts) {
             prop_assert!((came - expected as f64).abs() < 1e-9);
         }
@@ -474,15 +373,10 @@ fn scores_are_cuts_strictly_below() {
             .iter()
             .map(|&value| Some(1 + cuts.iter().filter(|&&cut| cut < 5 * value).count() as i32))
             .collect();
-        prop_assert_eq!(
-            scores(&floats, Direction::default(), &Method::default()),
-            expected
-        );
+        prop_assert_eq!(scores(&floats, Direction::default(), &Method::default()), expected);
         Ok(())
     };
-    runner(2_000)
-        .run(&prop::collection::vec(-20..20_i64, 1..30), law)
-        .unwrap();
+    runner(2_000).run(&prop::collection::vec(-20..20_i64, 1..30), law).unwrap();
 }
 
 #[test]

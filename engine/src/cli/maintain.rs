@@ -85,9 +85,10 @@ impl Arguments {
             (Some(age), _) => {
                 // The store's clock, which also stamps the objects, measures ages.
                 let now = engine.store().bucket().now().await?;
-                let since = now.checked_sub_signed(chrono::Duration::from_std(age).map_err(
-                    |_| Failure::request("--expire-older-than reaches back before all time"),
-                )?);
+                let since =
+                    now.checked_sub_signed(chrono::Duration::from_std(age).map_err(|_| {
+                        Failure::request("--expire-older-than reaches back before all time")
+                    })?);
                 since.map_or(KeepVersions::All, KeepVersions::Since)
             }
             (None, Some(versions)) => KeepVersions::Last(versions),

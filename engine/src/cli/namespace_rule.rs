@@ -176,7 +176,8 @@ mod tests {
     // If this fails, plain connected components cannot be had.
     #[test]
     fn all_limits_can_be_lifted() {
-        let rules = ["user_id:unique=false", "anonymous_id:max_degree=none", "device_id:max_degree=none"];
+        let rules =
+            ["user_id:unique=false", "anonymous_id:max_degree=none", "device_id:max_degree=none"];
         let catalog = catalog_with(&rules).unwrap();
         assert!(catalog.namespaces.iter().all(|n| !n.unique && n.max_degree.is_empty()));
         assert_eq!(catalog.namespaces.len(), 5);

@@ -3,9 +3,9 @@
 use crate::cli::failure::{Exit, Failure, Outcome};
 use crate::cli::machine::Machine;
 use crate::cli::output::Format;
+use crate::cli::shell::Shell;
 use crate::cli::shell::printer::{Printer, Timer};
 use crate::cli::shell::statements::statements;
-use crate::cli::shell::Shell;
 use habitue_sql::Session;
 use std::io::{IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};

@@ -17,9 +17,8 @@ pub(crate) fn is_screen() -> bool {
 
 /// What the screen allows at this moment: windows change their size.
 pub(crate) fn screen(rows: RowLimit) -> Layout {
-    let width = terminal_size::terminal_size().map_or(WIDTH_UNKNOWN, |(width, _)| {
-        usize::from(width.0).max(WIDTH_MIN)
-    });
+    let width = terminal_size::terminal_size()
+        .map_or(WIDTH_UNKNOWN, |(width, _)| usize::from(width.0).max(WIDTH_MIN));
     Layout { width: Some(width), rows, paint: paint() }
 }
 

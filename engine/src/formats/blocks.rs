@@ -35,14 +35,7 @@ impl<R: Read> LineBlocks<R> {
     }
 
     fn with_sizes(reader: R, block_bytes: usize, line_bytes_max: usize) -> Self {
-        Self {
-            reader,
-            rest: Vec::new(),
-            next_line: 1,
-            ended: false,
-            block_bytes,
-            line_bytes_max,
-        }
+        Self { reader, rest: Vec::new(), next_line: 1, ended: false, block_bytes, line_bytes_max }
     }
 
     /// The next lines, `None` at the end of the input.
@@ -69,11 +62,7 @@ impl<R: Read> LineBlocks<R> {
     fn fill(&mut self, text: &mut Vec<u8>, wanted: usize) -> io::Result<()> {
         let missing = wanted.saturating_sub(text.len());
         text.reserve_exact(missing);
-        let read = self
-            .reader
-            .by_ref()
-            .take(missing as u64)
-            .read_to_end(text)?;
+        let read = self.reader.by_ref().take(missing as u64).read_to_end(text)?;
         self.ended = read < missing;
         Ok(())
     }
@@ -81,11 +70,7 @@ impl<R: Read> LineBlocks<R> {
     fn block(&mut self, text: Vec<u8>) -> LineBlock {
         let first_line = self.next_line;
         self.next_line += text.iter().filter(|byte| **byte == b'\n').count() as u64;
-        LineBlock {
-            first_line,
-            text,
-            overlong: None,
-        }
+        LineBlock { first_line, text, overlong: None }
     }
 
     /// Drops the rest of a line that is too long; `head` is what was read of it.
@@ -109,17 +94,10 @@ impl<R: Read> LineBlocks<R> {
         self.next_line += 1;
         let overlong = Reject {
             row,
-            reason: format!(
-                "the line has {bytes} bytes, at most {} are read",
-                self.line_bytes_max
-            ),
+            reason: format!("the line has {bytes} bytes, at most {} are read", self.line_bytes_max),
             raw: String::from_utf8_lossy(&head).into_owned(),
         };
-        Ok(LineBlock {
-            first_line: self.next_line,
-            text: Vec::new(),
-            overlong: Some(overlong),
-        })
+        Ok(LineBlock { first_line: self.next_line, text: Vec::new(), overlong: Some(overlong) })
     }
 }
 
@@ -155,10 +133,7 @@ mod tests {
             let rejects: Vec<_> = blocks.iter().filter_map(|b| b.overlong.clone()).collect();
             assert_eq!(rejects.len(), 1, "block size {size}");
             assert_eq!(rejects[0].row, 2);
-            assert_eq!(
-                rejects[0].reason,
-                "the line has 50 bytes, at most 16 are read"
-            );
+            assert_eq!(rejects[0].reason, "the line has 50 bytes, at most 16 are read");
             let whole: Vec<u8> = blocks.iter().flat_map(|block| block.text.clone()).collect();
             assert_eq!(whole, b"ab\ncd\nef", "block size {size}");
             let last = blocks.iter().rfind(|block| !block.text.is_empty()).unwrap();

@@ -22,20 +22,14 @@ pub(super) fn parquet(
     file: File,
     bytes_read: Arc<AtomicU64>,
 ) -> Result<(SchemaRef, Blocks)> {
-    let bytes = file
-        .metadata()
-        .map_err(|source| Error::input(name, "read", source))?
-        .len();
+    let bytes = file.metadata().map_err(|source| Error::input(name, "read", source))?.len();
     let open_error = |error: parquet::errors::ParquetError| {
         Error::unreadable(name, format!("not a whole Parquet file: {error}"))
     };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(open_error)?;
     let schema = builder.schema().clone();
     let rows_total = builder.metadata().file_metadata().num_rows().max(1) as f64;
-    let reader = builder
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(open_error)?;
+    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(open_error)?;
     bytes_read.store(0, Ordering::Relaxed);
     let mut rows = 0.0;
     let reader = reader.inspect(move |batch| {
@@ -77,10 +71,7 @@ fn blocks_of(
             return Ok(None);
         };
         let batch = batch.map_err(|error| {
-            Error::unreadable(
-                &name,
-                format!("rows from {next_row} on are damaged: {error}"),
-            )
+            Error::unreadable(&name, format!("rows from {next_row} on are damaged: {error}"))
         })?;
         let first_row = next_row;
         next_row += batch.num_rows() as u64;

@@ -33,25 +33,19 @@ pub(super) fn open(
     let mut records = Records::new(reader, delimiter);
     let read_error = |source| Error::input(name, "read", source);
     let header = match records.next().map_err(read_error)? {
-        Outcome::Record => records
-            .header()
-            .map_err(|reason| Error::unreadable(name, reason))?,
+        Outcome::Record => records.header().map_err(|reason| Error::unreadable(name, reason))?,
         Outcome::Overlong => {
             return Err(Error::unreadable(name, "the header line is too long"));
         }
         Outcome::End => Vec::new(),
     };
-    let fields = header
-        .into_iter()
-        .map(|name| Field::new(name, DataType::Utf8, true));
+    let fields = header.into_iter().map(|name| Field::new(name, DataType::Utf8, true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let name = name.to_owned();
     let block_schema = schema.clone();
     let blocks = pump(move || {
         let block = next_block(&mut records, &block_schema);
-        block
-            .map_err(|source| Error::input(&name, "read", source))?
-            .transpose()
+        block.map_err(|source| Error::input(&name, "read", source))?.transpose()
     });
     Ok((schema, blocks))
 }
@@ -78,22 +72,11 @@ fn next_block<R: Read>(
         bytes += records.length;
     }
     if numbers.rows == 0 {
-        return Ok((!rejects.is_empty()).then(|| {
-            Ok(Block {
-                rejects,
-                ..Block::default()
-            })
-        }));
+        return Ok((!rejects.is_empty()).then(|| Ok(Block { rejects, ..Block::default() })));
     }
-    let arrays = builders
-        .iter_mut()
-        .map(|builder| Arc::new(builder.finish()) as ArrayRef);
+    let arrays = builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
     let batch = RecordBatch::try_new(schema.clone(), arrays.collect()).map_err(Error::from);
-    Ok(Some(batch.map(|batch| Block {
-        batch: Some(batch),
-        runs: numbers.runs,
-        rejects,
-    })))
+    Ok(Some(batch.map(|batch| Block { batch: Some(batch), runs: numbers.runs, rejects })))
 }
 
 enum Outcome {
@@ -178,18 +161,13 @@ impl<R: Read> Records<R> {
                 self.fill()?;
             }
             let rest = &self.input[self.unread.clone()];
-            let blank = rest
-                .iter()
-                .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-                .count();
+            let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if blank == 0 {
                 return Ok(());
             }
             // The parser sees them too: it counts the lines.
             let line_ends = &self.input[self.unread.start..self.unread.start + blank];
-            let (_, read, _, _) = self
-                .core
-                .read_record(line_ends, &mut self.text, &mut self.ends);
+            let (_, read, _, _) = self.core.read_record(line_ends, &mut self.text, &mut self.ends);
             self.unread.start += read.max(1);
         }
     }
@@ -207,12 +185,8 @@ impl<R: Read> Records<R> {
 
     /// The fields of the current record.
     fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = [0]
-            .into_iter()
-            .chain(self.ends[..self.fields].iter().copied());
-        starts
-            .zip(&self.ends[..self.fields])
-            .map(|(start, end)| &self.text[start..*end])
+        let starts = [0].into_iter().chain(self.ends[..self.fields].iter().copied());
+        starts.zip(&self.ends[..self.fields]).map(|(start, end)| &self.text[start..*end])
     }
 
     fn header(&self) -> Result<Vec<String>, String> {
@@ -264,16 +238,8 @@ impl<R: Read> Records<R> {
             }
         };
         let delimiter = char::from(self.delimiter).to_string();
-        let raw = self
-            .fields()
-            .map(quoted)
-            .collect::<Vec<_>>()
-            .join(&delimiter);
-        Reject {
-            row: self.line,
-            reason,
-            raw,
-        }
+        let raw = self.fields().map(quoted).collect::<Vec<_>>().join(&delimiter);
+        Reject { row: self.line, reason, raw }
     }
 
     fn overlong_reject(&self) -> Reject {
@@ -309,11 +275,7 @@ mod tests {
             };
             batch.columns().iter().map(cell).collect()
         };
-        (
-            block.runs,
-            block.rejects,
-            (0..batch.num_rows()).map(row).collect(),
-        )
+        (block.runs, block.rejects, (0..batch.num_rows()).map(row).collect())
     }
     use super::super::Run;
 
@@ -321,17 +283,8 @@ mod tests {
     fn records_with_too_few_or_too_many_fields_are_rejected_one_by_one() {
         let (runs, rejects, rows) = read(b"a,b\n1,2\n3\n4,5,6\n\"7\n7\",8\n9,\"\"\n");
         assert_eq!(rows, [["1", "2"], ["7\n7", "8"], ["9", ""]]);
-        let rejects: Vec<_> = rejects
-            .iter()
-            .map(|r| (r.row, &*r.reason, &*r.raw))
-            .collect();
-        assert_eq!(
-            rejects,
-            [
-                (3, "1 fields, wanted 2", "3"),
-                (4, "3 fields, wanted 2", "4,5,6")
-            ]
-        );
+        let rejects: Vec<_> = rejects.iter().map(|r| (r.row, &*r.reason, &*r.raw)).collect();
+        assert_eq!(rejects, [(3, "1 fields, wanted 2", "3"), (4, "3 fields, wanted 2", "4,5,6")]);
         let runs: Vec<_> = runs.iter().map(|run| (run.start, run.first_row)).collect();
         assert_eq!(runs, [(0, 2), (1, 5), (2, 7)]);
     }

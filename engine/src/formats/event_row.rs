@@ -23,35 +23,12 @@ pub(super) struct EventRow<'a> {
 impl EventColumns {
     /// The columns that every event may have and one per namespace.
     pub fn new(namespaces: &[String]) -> Self {
-        let before = [
-            "event_id",
-            "ts",
-            "received_at",
-            "event",
-            "channel",
-            "source",
-            "campaign",
-        ];
-        let after = [
-            "amount",
-            "currency",
-            "order_id",
-            "product_id",
-            "quantity",
-            "properties",
-        ];
-        let names = before
-            .into_iter()
-            .chain(namespaces.iter().map(String::as_str))
-            .chain(after);
-        let fields: Vec<_> = names
-            .map(|name| Field::new(name, DataType::Utf8, true))
-            .collect();
+        let before = ["event_id", "ts", "received_at", "event", "channel", "source", "campaign"];
+        let after = ["amount", "currency", "order_id", "product_id", "quantity", "properties"];
+        let names = before.into_iter().chain(namespaces.iter().map(String::as_str)).chain(after);
+        let fields: Vec<_> = names.map(|name| Field::new(name, DataType::Utf8, true)).collect();
         let properties = fields.len() - 1;
-        Self {
-            schema: Arc::new(Schema::new(fields)),
-            properties,
-        }
+        Self { schema: Arc::new(Schema::new(fields)), properties }
     }
 
     /// The schema of the batches.
@@ -61,10 +38,7 @@ impl EventColumns {
 
     /// The place of a column.
     pub fn place(&self, name: &str) -> Option<usize> {
-        self.schema
-            .fields()
-            .iter()
-            .position(|field| field.name() == name)
+        self.schema.fields().iter().position(|field| field.name() == name)
     }
 
     /// The place of `properties`.
@@ -123,20 +97,11 @@ impl EventBlockBuilder {
     /// The block.
     pub fn finish(mut self) -> crate::Result<Block> {
         if self.numbers.rows == 0 {
-            return Ok(Block {
-                rejects: self.rejects,
-                ..Block::default()
-            });
+            return Ok(Block { rejects: self.rejects, ..Block::default() });
         }
-        let columns = self
-            .builders
-            .iter_mut()
-            .map(|builder| Arc::new(builder.finish()) as ArrayRef);
+        let columns =
+            self.builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let batch = RecordBatch::try_new(self.schema, columns.collect())?;
-        Ok(Block {
-            batch: Some(batch),
-            runs: self.numbers.runs,
-            rejects: self.rejects,
-        })
+        Ok(Block { batch: Some(batch), runs: self.numbers.runs, rejects: self.rejects })
     }
 }

@@ -31,11 +31,7 @@ const NAMES: [(Format, &str, &[&str]); 6] = [
     (Format::Csv, "csv", &["csv", "tsv", "tab", "psv"]),
     (Format::Lines, "lines", &["txt", "log"]),
     (Format::Parquet, "parquet", &["parquet", "pq"]),
-    (
-        Format::Arrow,
-        "arrow",
-        &["arrow", "arrows", "ipc", "feather"],
-    ),
+    (Format::Arrow, "arrow", &["arrow", "arrows", "ipc", "feather"]),
 ];
 
 impl Format {
@@ -52,10 +48,7 @@ impl Format {
     /// assert_eq!("ndjson".parse(), Ok(Format::Ndjson));
     /// ```
     pub fn name(self) -> &'static str {
-        NAMES
-            .into_iter()
-            .find(|(format, ..)| *format == self)
-            .map_or("", |(_, name, _)| name)
+        NAMES.into_iter().find(|(format, ..)| *format == self).map_or("", |(_, name, _)| name)
     }
 
     /// Tells the format by the name of the input and its first bytes, already decompressed.
@@ -79,10 +72,7 @@ impl Format {
         if delimiter_of(first_line).is_some() {
             return Ok(Self::Csv);
         }
-        Err(format!(
-            "the format is not clear; say --format {}",
-            Self::list()
-        ))
+        Err(format!("the format is not clear; say --format {}", Self::list()))
     }
 
     /// The names of all formats, for messages.
@@ -92,9 +82,7 @@ impl Format {
 
     fn from_extension(name: &str) -> Option<Self> {
         let lower = name.to_ascii_lowercase();
-        let bare = [".gz", ".zst", ".zstd"]
-            .into_iter()
-            .find_map(|end| lower.strip_suffix(end));
+        let bare = [".gz", ".zst", ".zstd"].into_iter().find_map(|end| lower.strip_suffix(end));
         let extension = Path::new(bare.unwrap_or(&lower)).extension()?.to_str()?;
         let known = |(_, _, extensions): &(Self, &str, &[&str])| extensions.contains(&extension);
         NAMES.into_iter().find(known).map(|(format, ..)| format)
@@ -106,10 +94,9 @@ impl Format {
             Self::Ndjson if text.starts_with('[') => Err("a JSON array; wanted one object per \
                  line, for example from `jq -c '.[]' FILE`"
                 .into()),
-            Self::Parquet | Self::Arrow => Err(format!(
-                "named as {} but the first bytes say otherwise",
-                format.name()
-            )),
+            Self::Parquet | Self::Arrow => {
+                Err(format!("named as {} but the first bytes say otherwise", format.name()))
+            }
             format => Ok(format),
         }
     }
@@ -122,24 +109,14 @@ impl Format {
         let mut marks = false;
         // A line that is cut or broken says what it says up to there.
         let _ = for_each_entry(first_line, |key, value| {
-            let marks_here = [
-                "messageId",
-                "anonymousId",
-                "userId",
-                "context",
-                "originalTimestamp",
-            ];
+            let marks_here = ["messageId", "anonymousId", "userId", "context", "originalTimestamp"];
             match unquote(key)?.as_ref() {
                 "type" => calls |= CALLS.iter().any(|call| value == format!("\"{call}\"")),
                 key => marks |= marks_here.contains(&key),
             }
             Ok(())
         });
-        if calls && marks {
-            Self::Segment
-        } else {
-            Self::Ndjson
-        }
+        if calls && marks { Self::Segment } else { Self::Ndjson }
     }
 }
 
@@ -191,11 +168,7 @@ mod tests {
         assert_eq!(detect("x.txt", b"a,b\n1,2\n"), Ok(Format::Lines));
         assert_eq!(detect("x.TSV.gz", b"a\n"), Ok(Format::Csv));
         assert!(detect("x.parquet", b"a,b\n").is_err());
-        assert!(
-            detect("x.json", b"[{}]")
-                .unwrap_err()
-                .contains("JSON array")
-        );
+        assert!(detect("x.json", b"[{}]").unwrap_err().contains("JSON array"));
         assert!(detect("-", b"one two\n").unwrap_err().contains("--format"));
     }
 

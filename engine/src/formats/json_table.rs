@@ -29,9 +29,7 @@ pub(super) fn open(
 ) -> Result<(SchemaRef, Blocks)> {
     let mut blocks = LineBlocks::new(reader);
     let read_error = |name: &str, source| Error::input(name, "read", source);
-    let mut first = blocks
-        .next_block()
-        .map_err(|source| read_error(name, source))?;
+    let mut first = blocks.next_block().map_err(|source| read_error(name, source))?;
     let seen = first.as_ref().unwrap_or(&LineBlock::default()).text.clone();
     let schema = Arc::new(infer(&seen).map_err(|reason| Error::unreadable(name, reason))?);
     let block_schema = schema.clone();
@@ -39,9 +37,7 @@ pub(super) fn open(
     let name = name.to_owned();
     let blocks = pump(move || match first.take() {
         Some(block) => Ok(Some(block)),
-        None => blocks
-            .next_block()
-            .map_err(|source| read_error(&name, source)),
+        None => blocks.next_block().map_err(|source| read_error(&name, source)),
     });
     Ok((schema, parse_in_order(blocks, parser, threads)))
 }
@@ -72,11 +68,9 @@ fn known_fields(fields: &Fields) -> Fields {
 fn known_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Null => DataType::Utf8,
-        DataType::List(item) => DataType::List(Arc::new(Field::new(
-            item.name(),
-            known_type(item.data_type()),
-            true,
-        ))),
+        DataType::List(item) => {
+            DataType::List(Arc::new(Field::new(item.name(), known_type(item.data_type()), true)))
+        }
         DataType::Struct(fields) => DataType::Struct(known_fields(fields)),
         known => known.clone(),
     }
@@ -101,11 +95,7 @@ fn parse(schema: &SchemaRef, block: LineBlock) -> Result<Block> {
         _ => decode_one_by_one(schema, &lines, &mut numbers, &mut rejects)?,
     };
     let batch = (batch.num_rows() > 0).then_some(batch);
-    Ok(Block {
-        batch,
-        runs: numbers.runs,
-        rejects,
-    })
+    Ok(Block { batch, runs: numbers.runs, rejects })
 }
 
 fn decode<'a>(
@@ -122,9 +112,7 @@ fn decode<'a>(
         decoder.decode(line.as_bytes())?;
         decoder.decode(b"\n")?;
     }
-    Ok(decoder
-        .flush()?
-        .unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
+    Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
 }
 
 fn decode_one_by_one(
@@ -145,11 +133,7 @@ fn decode_one_by_one(
                     Ok(batch) => format!("{} objects on the line, wanted one", batch.num_rows()),
                     Err(error) => format!("does not fit the columns of the first lines: {error}"),
                 };
-                rejects.push(Reject {
-                    row: *number,
-                    reason,
-                    raw: (*line).into(),
-                });
+                rejects.push(Reject { row: *number, reason, raw: (*line).into() });
             }
         }
     }
@@ -162,15 +146,7 @@ mod tests {
 
     fn read(text: &str) -> Block {
         let schema = Arc::new(infer(text.as_bytes()).unwrap());
-        parse(
-            &schema,
-            LineBlock {
-                first_line: 1,
-                text: text.into(),
-                overlong: None,
-            },
-        )
-        .unwrap()
+        parse(&schema, LineBlock { first_line: 1, text: text.into(), overlong: None }).unwrap()
     }
 
     #[test]
@@ -187,11 +163,7 @@ mod tests {
     fn a_line_that_does_not_fit_is_rejected_alone() {
         let schema = Arc::new(infer(b"{\"a\":1,\"b\":null}\n").unwrap());
         let text = "{\"a\":1}\n{\"a\":{}}\n{\"a\":\n{\"a\":2,\"b\":\"x\"}\n{\"a\":3}{\"a\":4}\n";
-        let block = LineBlock {
-            first_line: 1,
-            text: text.into(),
-            overlong: None,
-        };
+        let block = LineBlock { first_line: 1, text: text.into(), overlong: None };
         let block = parse(&schema, block).unwrap();
         assert_eq!(block.batch.unwrap().num_rows(), 2);
         let rows: Vec<_> = block.rejects.iter().map(|reject| reject.row).collect();

@@ -30,10 +30,7 @@ pub(super) fn unquote(raw: &str) -> Result<Cow<'_, str>, String> {
 /// Why a line is not JSON, in the words of a person who sees only this line.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    format!(
-        "not valid JSON: {}",
-        text.replace(" at line 1 column ", " at column ")
-    )
+    format!("not valid JSON: {}", text.replace(" at line 1 column ", " at column "))
 }
 
 /// Visits the entries of one JSON object in order, keys and values as they are written.
@@ -43,13 +40,8 @@ pub(super) fn for_each_entry<'a>(
 ) -> Result<(), String> {
     let mut refusal = None;
     let mut deserializer = serde_json::Deserializer::from_str(line);
-    let visitor = EntryVisitor {
-        visit: &mut visit,
-        refusal: &mut refusal,
-    };
-    let read = deserializer
-        .deserialize_map(visitor)
-        .and_then(|()| deserializer.end());
+    let visitor = EntryVisitor { visit: &mut visit, refusal: &mut refusal };
+    let read = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
     match (refusal, read) {
         (Some(refusal), _) => Err(refusal),
         (None, Err(error)) => Err(shape_reason(line, &error)),

@@ -40,11 +40,7 @@ pub(super) fn parse_events<L: EventLine>(format: &L, block: LineBlock) -> crate:
                 match format.parse(line, &mut memory, &mut row) {
                     Ok(()) => builder.push(number, &row),
                     Err(reason) => {
-                        builder.reject(Reject {
-                            row: number,
-                            reason,
-                            raw: line.into(),
-                        });
+                        builder.reject(Reject { row: number, reason, raw: line.into() });
                     }
                 }
             }
@@ -88,11 +84,7 @@ fn checked_line(line: &[u8], number: u64) -> Result<(u64, &str), Reject> {
 }
 
 fn without_byte_order_mark(line: &str, number: u64) -> &str {
-    let line = if number == 1 {
-        line.strip_prefix('\u{feff}').unwrap_or(line)
-    } else {
-        line
-    };
+    let line = if number == 1 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
     line.strip_suffix('\r').unwrap_or(line)
 }
 
@@ -115,10 +107,7 @@ mod tests {
     fn only_the_lines_that_are_not_utf8_are_rejected() {
         let lines: Vec<_> = lines_of(b"a\nb\xffc\nd", 7).collect();
         assert_eq!(lines[0], Ok((7, "a")));
-        assert_eq!(
-            lines[1].as_ref().unwrap_err().reason,
-            "not UTF-8 from byte 2 on"
-        );
+        assert_eq!(lines[1].as_ref().unwrap_err().reason, "not UTF-8 from byte 2 on");
         assert_eq!(lines[1].as_ref().unwrap_err().row, 8);
         assert_eq!(lines[2], Ok((9, "d")));
     }

@@ -34,18 +34,9 @@ pub(super) fn parse(block: LineBlock) -> Result<Block> {
         }
     }
     if numbers.rows == 0 {
-        return Ok(Block {
-            rejects,
-            ..Block::default()
-        });
+        return Ok(Block { rejects, ..Block::default() });
     }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(line_numbers)),
-        Arc::new(texts.finish()),
-    ];
-    Ok(Block {
-        batch: Some(RecordBatch::try_new(schema(), columns)?),
-        runs: numbers.runs,
-        rejects,
-    })
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(line_numbers)), Arc::new(texts.finish())];
+    Ok(Block { batch: Some(RecordBatch::try_new(schema(), columns)?), runs: numbers.runs, rejects })
 }

@@ -62,14 +62,7 @@ pub(crate) type Blocks = BoxStream<'static, crate::Result<Block>>;
 impl Block {
     /// A block without gaps.
     fn whole(batch: RecordBatch, first_row: u64) -> Self {
-        Self {
-            batch: Some(batch),
-            runs: vec![Run {
-                start: 0,
-                first_row,
-            }],
-            rejects: Vec::new(),
-        }
+        Self { batch: Some(batch), runs: vec![Run { start: 0, first_row }], rejects: Vec::new() }
     }
 
     /// The rows as batches without gaps, each with the number of its first row.
@@ -100,10 +93,7 @@ impl RunBuilder {
             .last()
             .is_some_and(|run| run.first_row + (self.rows - run.start) as u64 == row);
         if !continues {
-            self.runs.push(Run {
-                start: self.rows,
-                first_row: row,
-            });
+            self.runs.push(Run { start: self.rows, first_row: row });
         }
         self.rows += 1;
     }
@@ -116,14 +106,8 @@ mod tests {
     #[test]
     fn a_gap_in_the_numbers_begins_a_new_run() {
         let mut builder = RunBuilder::default();
-        [1, 2, 5, 6, 9]
-            .into_iter()
-            .for_each(|row| builder.push(row));
-        let runs: Vec<_> = builder
-            .runs
-            .iter()
-            .map(|run| (run.start, run.first_row))
-            .collect();
+        [1, 2, 5, 6, 9].into_iter().for_each(|row| builder.push(row));
+        let runs: Vec<_> = builder.runs.iter().map(|run| (run.start, run.first_row)).collect();
         assert_eq!(runs, [(0, 1), (2, 5), (4, 9)]);
     }
 }

@@ -44,37 +44,22 @@ impl Ndjson {
     pub fn new(namespaces: &[String]) -> Self {
         let columns = EventColumns::new(namespaces);
         let quoted = |name: &String| serde_json::Value::from(name.as_str()).to_string();
-        let names = columns
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| quoted(field.name()))
-            .collect();
+        let names = columns.schema().fields().iter().map(|field| quoted(field.name())).collect();
         let event = columns.place("event").unwrap_or_default();
-        Self {
-            columns,
-            quoted_names: names,
-            event,
-        }
+        Self { columns, quoted_names: names, event }
     }
 
     fn meaning(&self, key: &str) -> Result<Meaning, String> {
         if key.contains('\\') {
             let plain = serde_json::Value::from(unquote(key)?.as_ref()).to_string();
-            return if plain == key {
-                Ok(Meaning::Unknown)
-            } else {
-                self.meaning(&plain)
-            };
+            return if plain == key { Ok(Meaning::Unknown) } else { self.meaning(&plain) };
         }
-        Ok(
-            match self.quoted_names.iter().position(|name| name == key) {
-                Some(place) if place == self.columns.properties() => Meaning::Properties,
-                Some(place) => Meaning::Column(place),
-                None if key == r#""traits""# => Meaning::Traits,
-                None => Meaning::Unknown,
-            },
-        )
+        Ok(match self.quoted_names.iter().position(|name| name == key) {
+            Some(place) if place == self.columns.properties() => Meaning::Properties,
+            Some(place) => Meaning::Column(place),
+            None if key == r#""traits""# => Meaning::Traits,
+            None => Meaning::Unknown,
+        })
     }
 
     fn fill<'a>(
@@ -181,10 +166,7 @@ impl<'a> Rest<'a> {
 pub(super) fn extended(object: Option<&str>, entries: &[(&str, &str)]) -> String {
     let own = object.map_or("{", str::trim_end);
     let own = own.strip_suffix('}').unwrap_or(own);
-    let bytes: usize = entries
-        .iter()
-        .map(|(key, value)| key.len() + value.len() + 2)
-        .sum();
+    let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
     let mut text = String::with_capacity(own.len() + bytes + 1);
     text.push_str(own);
     let mut empty = own.trim_end().ends_with('{');
@@ -220,11 +202,7 @@ mod tests {
     fn cell(line: &str, name: &str) -> Result<Option<String>, String> {
         let format = Ndjson::new(&["user_id".into(), "anonymous_id".into()]);
         let text = line.as_bytes().to_vec();
-        let block = LineBlock {
-            first_line: 1,
-            text,
-            overlong: None,
-        };
+        let block = LineBlock { first_line: 1, text, overlong: None };
         let block = parse_events(&format, block).unwrap();
         if let Some(reject) = block.rejects.first() {
             assert_eq!(reject.raw, line);
@@ -243,10 +221,7 @@ mod tests {
             text(r#"{"ts":1,"x":1.50,"y":{"a":[]}}"#).unwrap(),
             r#"{"x":1.50,"y":{"a":[]}}"#
         );
-        assert_eq!(
-            text(r#"{"x":1,"properties":{"y":2}}"#).unwrap(),
-            r#"{"y":2,"x":1}"#
-        );
+        assert_eq!(text(r#"{"x":1,"properties":{"y":2}}"#).unwrap(), r#"{"y":2,"x":1}"#);
         assert_eq!(text(r#"{"x":1,"properties":{ }}"#).unwrap(), r#"{ "x":1}"#);
         assert_eq!(
             text(r#"{"x":{"a":{}},"properties":{"y":{}} }"#).unwrap(),
@@ -257,35 +232,20 @@ mod tests {
 
     #[test]
     fn cells_are_the_text_of_their_values() {
-        assert_eq!(
-            cell(r#"{"amount":12.50}"#, "amount").unwrap().unwrap(),
-            "12.50"
-        );
+        assert_eq!(cell(r#"{"amount":12.50}"#, "amount").unwrap().unwrap(), "12.50");
         assert_eq!(cell(r#"{"user_id":42}"#, "user_id").unwrap().unwrap(), "42");
         assert_eq!(cell(r#"{"user_id":null}"#, "user_id").unwrap(), None);
-        assert_eq!(
-            cell(r#"{"\u0065vent":"a\tb"}"#, "event").unwrap().unwrap(),
-            "a\tb"
-        );
-        assert_eq!(
-            cell(r#"{"\u0078":1}"#, "properties").unwrap().unwrap(),
-            r#"{"\u0078":1}"#
-        );
+        assert_eq!(cell(r#"{"\u0065vent":"a\tb"}"#, "event").unwrap().unwrap(), "a\tb");
+        assert_eq!(cell(r#"{"\u0078":1}"#, "properties").unwrap().unwrap(), r#"{"\u0078":1}"#);
     }
 
     #[test]
     fn traits_without_an_event_say_what_is_known_of_a_person() {
         let line = r#"{"ts":1,"user_id":"u","traits":{"plan":"pro"}}"#;
         assert_eq!(cell(line, "event").unwrap().unwrap(), "$identify");
-        assert_eq!(
-            cell(line, "properties").unwrap().unwrap(),
-            r#"{"plan":"pro"}"#
-        );
+        assert_eq!(cell(line, "properties").unwrap().unwrap(), r#"{"plan":"pro"}"#);
         let line = r#"{"event":"e","traits":{"plan":"pro"}}"#;
-        assert_eq!(
-            cell(line, "properties").unwrap().unwrap(),
-            r#"{"traits":{"plan":"pro"}}"#
-        );
+        assert_eq!(cell(line, "properties").unwrap().unwrap(), r#"{"traits":{"plan":"pro"}}"#);
     }
 
     #[test]
@@ -296,10 +256,7 @@ mod tests {
             reason(r#"{"x":1,"properties":{"x":2}}"#),
             "\"x\" stands in the line and in properties"
         );
-        assert_eq!(
-            reason(r#"{"properties":7}"#),
-            "\"properties\" is not an object"
-        );
+        assert_eq!(reason(r#"{"properties":7}"#), "\"properties\" is not an object");
         assert_eq!(
             reason(r#"{"user_id":{"a":1}}"#),
             "\"user_id\" is an object, wanted text or a number"
@@ -311,22 +268,11 @@ mod tests {
     fn lines_whose_keys_stand_in_another_order_are_read_alike() {
         let format = Ndjson::new(&[]);
         let text = "{\"ts\":1,\"event\":\"a\"}\n{\"event\":\"b\",\"ts\":2}\n{\"x\":1,\"ts\":3,\"event\":\"c\"}\n";
-        let block = LineBlock {
-            first_line: 1,
-            text: text.into(),
-            overlong: None,
-        };
+        let block = LineBlock { first_line: 1, text: text.into(), overlong: None };
         let batch = parse_events(&format, block).unwrap().batch.unwrap();
         let texts = |name| {
-            let column = batch
-                .column_by_name(name)
-                .unwrap()
-                .as_string::<i32>()
-                .clone();
-            column
-                .iter()
-                .map(|text| text.unwrap().to_owned())
-                .collect::<Vec<_>>()
+            let column = batch.column_by_name(name).unwrap().as_string::<i32>().clone();
+            column.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(texts("ts"), ["1", "2", "3"]);
         assert_eq!(texts("event"), ["a", "b", "c"]);

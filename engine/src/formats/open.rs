@@ -70,11 +70,9 @@ fn open_blocking(input: Input, opening: &Opening) -> Result<Opened> {
     let bytes_read = source.bytes_read.clone();
     let bytes_total = source.bytes_total;
     let (schema, blocks) = match (format, &opening.shape) {
-        (Format::Parquet, _) => columnar::parquet(
-            &name,
-            source.into_file(&opening.spill_dir)?,
-            bytes_read.clone(),
-        )?,
+        (Format::Parquet, _) => {
+            columnar::parquet(&name, source.into_file(&opening.spill_dir)?, bytes_read.clone())?
+        }
         (Format::Arrow, _) if source.head.starts_with(b"ARROW1") => {
             columnar::arrow_file(&name, source.into_file(&opening.spill_dir)?)?
         }
@@ -94,10 +92,7 @@ fn open_blocking(input: Input, opening: &Opening) -> Result<Opened> {
         }
         (Format::Lines, Shape::Table) => {
             let blocks = line_blocks(name, source.into_reader());
-            (
-                lines::schema(),
-                parse_in_order(blocks, Arc::new(lines::parse), opening.threads),
-            )
+            (lines::schema(), parse_in_order(blocks, Arc::new(lines::parse), opening.threads))
         }
         (Format::Lines, Shape::Events { .. }) => {
             return Err(Error::unreadable(
@@ -107,12 +102,7 @@ fn open_blocking(input: Input, opening: &Opening) -> Result<Opened> {
             ));
         }
     };
-    Ok(Opened {
-        schema,
-        blocks,
-        bytes_read,
-        bytes_total,
-    })
+    Ok(Opened { schema, blocks, bytes_read, bytes_total })
 }
 
 fn event_lines(format: impl EventLine, source: Source, threads: usize) -> (SchemaRef, Blocks) {

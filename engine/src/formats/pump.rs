@@ -43,10 +43,7 @@ async fn next_item<T>(
         Some(Ok(Some(item))) => Some((Ok(item), Some(receiver))),
         Some(Ok(None)) => None,
         Some(Err(error)) => Some((Err(error), None)),
-        None => Some((
-            Err(Error::Internal("the reader of the input died".into())),
-            None,
-        )),
+        None => Some((Err(Error::Internal("the reader of the input died".into())), None)),
     }
 }
 
@@ -56,11 +53,7 @@ pub(super) fn line_blocks(
     reader: impl Read + Send + 'static,
 ) -> BoxStream<'static, Result<LineBlock>> {
     let mut blocks = LineBlocks::new(reader);
-    pump(move || {
-        blocks
-            .next_block()
-            .map_err(|source| Error::input(&name, "read", source))
-    })
+    pump(move || blocks.next_block().map_err(|source| Error::input(&name, "read", source)))
 }
 
 /// Parses blocks on up to `threads` threads; the answers keep the order of the blocks.

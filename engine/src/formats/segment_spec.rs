@@ -49,9 +49,7 @@ struct Call<'a> {
 impl SegmentSpec {
     /// The format for these namespaces.
     pub fn new(namespaces: &[String]) -> Self {
-        Self {
-            columns: EventColumns::new(namespaces),
-        }
+        Self { columns: EventColumns::new(namespaces) }
     }
 
     /// Sets a column from a JSON value; columns that the database does not have are passed over.
@@ -69,11 +67,7 @@ impl SegmentSpec {
 
     /// Sets a column that may be filled from several places; the first one wins.
     fn set_text<'a>(&self, row: &mut EventRow<'a>, column: &str, text: Option<Cow<'a, str>>) {
-        if let Some(cell) = self
-            .columns
-            .place(column)
-            .and_then(|place| row.cells.get_mut(place))
-        {
+        if let Some(cell) = self.columns.place(column).and_then(|place| row.cells.get_mut(place)) {
             *cell = cell.take().or(text);
         }
     }
@@ -87,11 +81,7 @@ impl SegmentSpec {
         self.set(row, "anonymous_id", call.anonymous_id)?;
         let context = Keys::of(call.context, &["traits", "device"])?;
         // The traits of a `group` call describe the group.
-        let traits = if call.kind == Some("identify") {
-            call.traits
-        } else {
-            None
-        };
+        let traits = if call.kind == Some("identify") { call.traits } else { None };
         for traits in [traits, context.found[0]] {
             let found = Keys::of(traits, &["email", "phone"])?;
             self.set_text(row, "email", found.text(0));
@@ -108,11 +98,7 @@ impl SegmentSpec {
         let amount = (0..AMOUNTS.len()).find_map(|at| found.number(at));
         self.set_text(row, "amount", amount);
         for (at, name) in (AMOUNTS.len()..).zip(names) {
-            let text = if name == "quantity" {
-                found.number(at)
-            } else {
-                found.text(at)
-            };
+            let text = if name == "quantity" { found.number(at) } else { found.text(at) };
             self.set_text(row, name, text);
         }
         Ok(())
@@ -163,15 +149,10 @@ impl<'a> Call<'a> {
             Ok(())
         })?;
         let kind = call.kind.map(unquote).transpose()?;
-        let known = kind
-            .as_deref()
-            .and_then(|kind| CALLS.into_iter().find(|call| *call == kind));
+        let known = kind.as_deref().and_then(|kind| CALLS.into_iter().find(|call| *call == kind));
         if known.is_none() {
             let came = call.kind.unwrap_or("nothing");
-            return Err(format!(
-                "\"type\" is {came}, wanted one of {}",
-                CALLS.join(", ")
-            ));
+            return Err(format!("\"type\" is {came}, wanted one of {}", CALLS.join(", ")));
         }
         call.kind = known;
         Ok(call)
@@ -224,11 +205,7 @@ impl<'a> Call<'a> {
             (self.properties, self.traits, r#""$traits""#)
         };
         if main.is_some_and(|main| !main.starts_with('{')) {
-            let key = if traits_are_main {
-                "traits"
-            } else {
-                "properties"
-            };
+            let key = if traits_are_main { "traits" } else { "properties" };
             return Err(format!("\"{key}\" is not an object"));
         }
         let named = [
@@ -237,16 +214,11 @@ impl<'a> Call<'a> {
             (r#""$category""#, self.category),
             (r#""$group_id""#, self.group_id),
             (r#""$previous_id""#, self.previous_id),
-            (
-                r#""$event""#,
-                self.event.filter(|_| self.kind != Some("track")),
-            ),
+            (r#""$event""#, self.event.filter(|_| self.kind != Some("track"))),
             (r#""$context""#, self.context),
         ];
-        let mut entries: Vec<_> = named
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .collect();
+        let mut entries: Vec<_> =
+            named.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         // The anonymous id of an alias call gave way to the previous id.
         if self.kind == Some("alias") && self.previous_id.is_some() {
             entries.extend(self.anonymous_id.map(|value| (r#""$anonymous_id""#, value)));
@@ -317,25 +289,17 @@ mod tests {
     fn event(line: &str) -> Result<BTreeMap<String, String>, String> {
         let namespaces = ["user_id", "email", "phone", "anonymous_id", "device_id"];
         let format = SegmentSpec::new(&namespaces.map(String::from));
-        let block = LineBlock {
-            first_line: 1,
-            text: line.into(),
-            overlong: None,
-        };
+        let block = LineBlock { first_line: 1, text: line.into(), overlong: None };
         let block = parse_events(&format, block).unwrap();
         if let Some(reject) = block.rejects.first() {
             return Err(reject.reason.clone());
         }
         let batch = block.batch.unwrap();
         let schema = batch.schema();
-        let cells = schema
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .filter_map(|(field, column)| {
-                let text = column.as_string::<i32>();
-                (!text.is_null(0)).then(|| (field.name().clone(), text.value(0).to_owned()))
-            });
+        let cells = schema.fields().iter().zip(batch.columns()).filter_map(|(field, column)| {
+            let text = column.as_string::<i32>();
+            (!text.is_null(0)).then(|| (field.name().clone(), text.value(0).to_owned()))
+        });
         Ok(cells.collect())
     }
 
@@ -401,10 +365,7 @@ mod tests {
             event(r#"{"type":"group","groupId":"g","userId":"u","traits":{"email":"g@x"}}"#);
         let group = group.unwrap();
         assert_eq!(group["properties"], r#"{"email":"g@x","$group_id":"g"}"#);
-        assert!(
-            !group.contains_key("email"),
-            "the group's address is nobody's"
-        );
+        assert!(!group.contains_key("email"), "the group's address is nobody's");
     }
 
     #[test]
@@ -415,45 +376,19 @@ mod tests {
             )
         };
         for value in [r#""free""#, "true", "{}", r#""""#, "null", r#""1,50""#] {
-            assert!(
-                !event(&line(value)).unwrap().contains_key("amount"),
-                "{value}"
-            );
+            assert!(!event(&line(value)).unwrap().contains_key("amount"), "{value}");
         }
         for value in ["1", "-1.5", r#""2.50""#] {
-            assert!(
-                event(&line(value)).unwrap().contains_key("amount"),
-                "{value}"
-            );
+            assert!(event(&line(value)).unwrap().contains_key("amount"), "{value}");
         }
     }
 
     #[test]
     fn what_is_no_call_is_rejected() {
-        assert!(
-            event(r#"{"event":"x"}"#)
-                .unwrap_err()
-                .contains("\"type\" is nothing")
-        );
-        assert!(
-            event(r#"{"type":"trak"}"#)
-                .unwrap_err()
-                .contains("\"trak\"")
-        );
-        assert!(
-            event(r#"{"type":"track"}"#)
-                .unwrap_err()
-                .contains("without \"event\"")
-        );
-        assert!(
-            event(r#"{"type":"page","type":"track"}"#)
-                .unwrap_err()
-                .contains("twice")
-        );
-        assert!(
-            event(r#"{"type":"page","properties":[]}"#)
-                .unwrap_err()
-                .contains("not an object")
-        );
+        assert!(event(r#"{"event":"x"}"#).unwrap_err().contains("\"type\" is nothing"));
+        assert!(event(r#"{"type":"trak"}"#).unwrap_err().contains("\"trak\""));
+        assert!(event(r#"{"type":"track"}"#).unwrap_err().contains("without \"event\""));
+        assert!(event(r#"{"type":"page","type":"track"}"#).unwrap_err().contains("twice"));
+        assert!(event(r#"{"type":"page","properties":[]}"#).unwrap_err().contains("not an object"));
     }
 }

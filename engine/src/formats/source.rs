@@ -51,29 +51,20 @@ pub(super) struct Source {
 impl Input {
     /// An input for a command's argument: `-` is standard input.
     pub fn from_argument(argument: &str) -> Self {
-        if argument == "-" {
-            Self::Stdin
-        } else {
-            Self::File(argument.into())
-        }
+        if argument == "-" { Self::Stdin } else { Self::File(argument.into()) }
     }
 
     /// Bytes in memory under a name, whose extension may tell the format.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self::Bytes {
-            name: name.into(),
-            bytes: bytes.into(),
-        }
+        Self::Bytes { name: name.into(), bytes: bytes.into() }
     }
 
     /// What messages and `system.rejected_events` call it: of a file its name without the folder.
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) => path
-                .file_name()
-                .unwrap_or(path.as_os_str())
-                .to_string_lossy()
-                .into_owned(),
+            Self::File(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
             Self::Stdin => "stdin".into(),
             Self::Bytes { name, .. } | Self::Reader { name, .. } => name.clone(),
         }
@@ -111,10 +102,7 @@ impl Source {
         let read_error = |source| Error::input(&name, "read", source);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let (raw, file, bytes_total) = open_raw(input)?;
-        let mut raw = Counting {
-            reader: raw,
-            bytes_read: bytes_read.clone(),
-        };
+        let mut raw = Counting { reader: raw, bytes_read: bytes_read.clone() };
         let raw_head = read_head(&mut raw).map_err(read_error)?;
         let compression = Compression::of(&raw_head);
         let raw = Cursor::new(raw_head).chain(raw);
@@ -130,14 +118,7 @@ impl Source {
         let head = read_head(&mut reader).map_err(read_error)?;
         let reader = Box::new(Cursor::new(head.clone()).chain(reader));
         let file = file.filter(|_| compression == Compression::None);
-        Ok(Self {
-            name,
-            head,
-            bytes_read,
-            bytes_total,
-            reader,
-            file,
-        })
+        Ok(Self { name, head, bytes_read, bytes_total, reader, file })
     }
 
     /// The bytes in order.
@@ -149,17 +130,14 @@ impl Source {
     /// goes when it is closed.
     pub fn into_file(mut self, spill_dir: &Path) -> Result<File> {
         if let Some(mut file) = self.file {
-            file.rewind()
-                .map_err(|source| Error::input(&self.name, "read", source))?;
+            file.rewind().map_err(|source| Error::input(&self.name, "read", source))?;
             return Ok(file);
         }
         let spill_error = |source| Error::input(&self.name, "copy", source);
         std::fs::create_dir_all(spill_dir).map_err(spill_error)?;
         let mut file = tempfile::tempfile_in(spill_dir).map_err(spill_error)?;
         io::copy(&mut self.reader, &mut file).map_err(spill_error)?;
-        file.flush()
-            .and_then(|()| file.rewind())
-            .map_err(spill_error)?;
+        file.flush().and_then(|()| file.rewind()).map_err(spill_error)?;
         Ok(file)
     }
 }
@@ -178,10 +156,7 @@ fn open_raw(input: Input) -> Result<Raw> {
             }
             // A pipe or device has no length and cannot be read at any place.
             let is_file = facts.is_file();
-            let copy = is_file
-                .then(|| file.try_clone())
-                .transpose()
-                .map_err(open_error)?;
+            let copy = is_file.then(|| file.try_clone()).transpose().map_err(open_error)?;
             (Box::new(file), copy, is_file.then_some(facts.len()))
         }
         Input::Stdin => (Box::new(io::stdin()), None, None),
@@ -195,10 +170,7 @@ fn open_raw(input: Input) -> Result<Raw> {
 
 fn read_head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    reader
-        .by_ref()
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut head)?;
+    reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 

@@ -34,15 +34,8 @@ pub(super) fn input_table(
 ) -> Result<(StreamingTable, InputEnds)> {
     let (sender, rejects) = mpsc::channel(REJECTS_WAITING_MAX);
     let failure = Arc::default();
-    let feed = Feed {
-        blocks,
-        rejects: sender,
-        failure: Arc::clone(&failure),
-    };
-    let partition = InputPartition {
-        schema: schema.clone(),
-        feed: Mutex::new(Some(feed)),
-    };
+    let feed = Feed { blocks, rejects: sender, failure: Arc::clone(&failure) };
+    let partition = InputPartition { schema: schema.clone(), feed: Mutex::new(Some(feed)) };
     let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
     Ok((table, InputEnds { rejects, failure }))
 }
@@ -50,10 +43,7 @@ pub(super) fn input_table(
 impl InputEnds {
     /// Why reading failed, if it did.
     pub fn take_failure(&self) -> Option<Error> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -106,11 +96,7 @@ impl PartitionStream for InputPartition {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let feed = self
-            .feed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let rows = match feed {
             Some(feed) => futures::stream::unfold(feed, |mut feed| async move {
                 let batch = feed.next().await?;

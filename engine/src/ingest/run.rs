@@ -24,15 +24,10 @@ pub(crate) async fn run(
     resources: &Resources,
     request: IngestRequest,
 ) -> Result<IngestSummary> {
-    let name = request
-        .source
-        .clone()
-        .unwrap_or_else(|| request.input.name());
+    let name = request.source.clone().unwrap_or_else(|| request.input.name());
     let shape = match request.select {
         Some(_) => Shape::Table,
-        None => Shape::Events {
-            namespaces: namespaces(store).await?,
-        },
+        None => Shape::Events { namespaces: namespaces(store).await? },
     };
     let opening = Opening {
         format: request.format,
@@ -61,9 +56,7 @@ pub(crate) async fn run(
             feeding.feed(opened).await?;
         }
         Some(sql) => {
-            feeding
-                .feed_selected(store, resources, opened, &sql)
-                .await?;
+            feeding.feed_selected(store, resources, opened, &sql).await?;
         }
     }
     Ok(feeding.ingest.commit().await?)
@@ -72,11 +65,7 @@ pub(crate) async fn run(
 async fn namespaces(store: &Store) -> Result<Vec<String>> {
     let snapshot = store.snapshot().await?;
     let catalog = store.catalog(&snapshot).await?;
-    Ok(catalog
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.name.clone())
-        .collect())
+    Ok(catalog.namespaces.iter().map(|namespace| namespace.name.clone()).collect())
 }
 
 /// Without these two columns every single row would be rejected.
@@ -85,11 +74,7 @@ fn ensure_event_columns(name: &str, schema: &SchemaRef, advice: &str) -> Result<
         if schema.fields().is_empty() || schema.field_with_name(wanted).is_ok() {
             continue;
         }
-        let columns: Vec<_> = schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
+        let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         return Err(Error::unreadable(
             name,
             format!("no column {wanted} among {}; {advice}", columns.join(", ")),
@@ -204,10 +189,7 @@ async fn select(
         local_files: LocalFiles::Allowed,
     };
     let session = Database::new(store.clone(), options)?.session();
-    session
-        .context()
-        .register_table("input", Arc::new(table))
-        .map_err(select_error)?;
+    session.context().register_table("input", Arc::new(table)).map_err(select_error)?;
     Ok(session.run(sql).await?)
 }
 
@@ -215,16 +197,10 @@ async fn select(
 fn ensure_query(sql: &str) -> Result<()> {
     let mut rest = sql.trim_start();
     while let Some(comment) = rest.strip_prefix("--") {
-        rest = comment
-            .split_once('\n')
-            .map_or("", |(_, rest)| rest)
-            .trim_start();
+        rest = comment.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
     }
     let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
-    if ["SELECT", "WITH"]
-        .iter()
-        .any(|wanted| word.eq_ignore_ascii_case(wanted))
-    {
+    if ["SELECT", "WITH"].iter().any(|wanted| word.eq_ignore_ascii_case(wanted)) {
         return Ok(());
     }
     Err(Error::Invalid {

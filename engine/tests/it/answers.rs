@@ -6,11 +6,7 @@ use habitue::{Engine, IngestRequest, IngestSummary, Input};
 
 /// A new, empty database in memory.
 pub(crate) async fn empty() -> Engine {
-    Engine::builder()
-        .threads(2)
-        .open("memory://")
-        .await
-        .unwrap()
+    Engine::builder().threads(2).open("memory://").await.unwrap()
 }
 
 /// Ingests bytes under a name whose extension tells the format.
@@ -30,10 +26,7 @@ pub(crate) fn request(name: &str, bytes: impl Into<Vec<u8>>) -> IngestRequest {
 
 /// The rows of an answer; NULL is an empty text.
 pub(crate) async fn rows(engine: &Engine, sql: &str) -> Vec<Vec<String>> {
-    let batches = engine
-        .sql_all(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let batches = engine.sql_all(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {

@@ -49,23 +49,14 @@ fn child_ingests_much() {
     let summary = runtime.block_on(async {
         let builder = Engine::builder().threads(2).memory_limit(MEMORY_LIMIT);
         let engine = builder.create_if_missing().open(&place).await.unwrap();
-        let lines = Lines {
-            next: 0,
-            line: std::io::Cursor::default(),
-        };
+        let lines = Lines { next: 0, line: std::io::Cursor::default() };
         let reader = Box::new(lines);
-        let input = Input::Reader {
-            name: "much.ndjson".into(),
-            reader,
-        };
+        let input = Input::Reader { name: "much.ndjson".into(), reader };
         engine.ingest(IngestRequest::new(input)).await.unwrap()
     });
     println!("\naccepted {}", summary.events_accepted);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     println!("{peak}");
 }
 
@@ -80,20 +71,10 @@ fn an_input_larger_than_the_limit_stays_within_it() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("accepted {EVENTS}")), "{text}");
-    let peak = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kilobytes: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
     let allowed = MEMORY_LIMIT * 3 / 2 + (150 << 20);
-    println!(
-        "peak {} MiB, allowed {} MiB",
-        kilobytes >> 10,
-        allowed >> 20
-    );
-    assert!(
-        EVENTS * PROPERTY_BYTES as u64 > allowed,
-        "the input is too small to prove anything"
-    );
+    println!("peak {} MiB, allowed {} MiB", kilobytes >> 10, allowed >> 20);
+    assert!(EVENTS * PROPERTY_BYTES as u64 > allowed, "the input is too small to prove anything");
     assert!(kilobytes * 1024 <= allowed, "peak of {kilobytes} kB");
 }

@@ -25,10 +25,6 @@ pub(crate) fn start(test: &str, job: &str, place: &str, argument: &str) -> Child
 
 /// In a child that was started for this job: the database and the argument.
 pub(crate) fn job(job: &str) -> Option<(String, String)> {
-    (std::env::var(JOB).ok()? == job).then(|| {
-        (
-            std::env::var(PLACE).unwrap(),
-            std::env::var(ARGUMENT).unwrap(),
-        )
-    })
+    (std::env::var(JOB).ok()? == job)
+        .then(|| (std::env::var(PLACE).unwrap(), std::env::var(ARGUMENT).unwrap()))
 }

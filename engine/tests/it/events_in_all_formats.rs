@@ -31,21 +31,14 @@ pub(crate) fn sample(rows: usize) -> RecordBatch {
         let cells = (0..rows).map(|row| cell(at, if row % 10 == 9 { row - 1 } else { row }));
         Arc::new(StringArray::from_iter(cells))
     };
-    let columns = COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(at, name)| (*name, column(at), true));
+    let columns = COLUMNS.iter().enumerate().map(|(at, name)| (*name, column(at), true));
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
 fn cell(column: usize, row: usize) -> Option<String> {
     let money = row.is_multiple_of(3);
     match COLUMNS[column] {
-        "ts" => Some(format!(
-            "2026-02-{:02}T{:02}:00:00.25Z",
-            row % 28 + 1,
-            row / 28 % 24
-        )),
+        "ts" => Some(format!("2026-02-{:02}T{:02}:00:00.25Z", row % 28 + 1, row / 28 % 24)),
         "event" => Some(["view", "add, to \"cart\"", "größe", "purchase"][row % 4].into()),
         "channel" => (!row.is_multiple_of(5)).then(|| "web".into()),
         "campaign" => (row.is_multiple_of(7)).then(|| "two\nlines\\".into()),

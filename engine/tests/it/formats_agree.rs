@@ -48,22 +48,11 @@ async fn the_same_events_in_any_format_add_nothing() {
     let engine = empty().await;
     for (at, (name, bytes)) in all_formats().into_iter().enumerate() {
         let summary = ingest(&engine, name, bytes).await;
-        let expected = if at == 0 {
-            (ROWS as u64, 0)
-        } else {
-            (0, ROWS as u64)
-        };
-        assert_eq!(
-            (summary.events_accepted, summary.duplicates),
-            expected,
-            "{name}"
-        );
+        let expected = if at == 0 { (ROWS as u64, 0) } else { (0, ROWS as u64) };
+        assert_eq!((summary.events_accepted, summary.duplicates), expected, "{name}");
         assert_eq!(summary.version.is_none(), at > 0, "{name}");
     }
-    assert_eq!(
-        number(&engine, "SELECT count(*) FROM events").await,
-        ROWS as i64
-    );
+    assert_eq!(number(&engine, "SELECT count(*) FROM events").await, ROWS as i64);
 }
 
 // Order numbers would lose their zeros, names their letters.
@@ -78,10 +67,7 @@ async fn values_come_out_as_they_went_in() {
     assert_eq!(cell(&engine, &of("amount", 42)).await, "42.4200");
     assert_eq!(cell(&engine, &of("campaign", 42)).await, "two\nlines\\");
     let properties = "SELECT properties FROM events WHERE product_id = 'p;31|'";
-    assert_eq!(
-        cell(&engine, properties).await,
-        r#"{"row":31,"deep":{"x":[1,"ü"]}}"#
-    );
+    assert_eq!(cell(&engine, properties).await, r#"{"row":31,"deep":{"x":[1,"ü"]}}"#);
 }
 
 #[tokio::test]
@@ -109,10 +95,7 @@ async fn a_slow_pipe_is_read_to_its_end() {
     for (name, bytes) in all_formats() {
         let engine = empty().await;
         let reader = Box::new(Dribble(std::io::Cursor::new(bytes)));
-        let request = IngestRequest::new(Input::Reader {
-            name: name.into(),
-            reader,
-        });
+        let request = IngestRequest::new(Input::Reader { name: name.into(), reader });
         let summary = engine.ingest(request).await.unwrap();
         assert_eq!(summary.events_accepted, ROWS as u64, "{name}");
     }
@@ -121,38 +104,20 @@ async fn a_slow_pipe_is_read_to_its_end() {
 // Half a file would pass for the whole one.
 #[tokio::test]
 async fn a_file_that_is_cut_off_commits_nothing() {
-    let cut = [
-        "events.parquet",
-        "events.arrow",
-        "events.ndjson.gz",
-        "events.csv.zst",
-    ];
-    for (name, bytes) in all_formats()
-        .into_iter()
-        .filter(|(name, _)| cut.contains(name))
-    {
+    let cut = ["events.parquet", "events.arrow", "events.ndjson.gz", "events.csv.zst"];
+    for (name, bytes) in all_formats().into_iter().filter(|(name, _)| cut.contains(name)) {
         let engine = empty().await;
         let bytes = bytes[..bytes.len() * 3 / 4].to_vec();
-        let answer = engine
-            .ingest(IngestRequest::new(Input::from_bytes(name, bytes)))
-            .await;
+        let answer = engine.ingest(IngestRequest::new(Input::from_bytes(name, bytes))).await;
         assert!(answer.is_err(), "{name}");
-        assert_eq!(
-            number(&engine, "SELECT count(*) FROM events").await,
-            0,
-            "{name}"
-        );
+        assert_eq!(number(&engine, "SELECT count(*) FROM events").await, 0, "{name}");
     }
 }
 
 #[tokio::test]
 async fn an_empty_file_of_a_known_kind_is_no_events() {
     for name in ["a.ndjson", "a.csv", "a.ndjson.gz"] {
-        let bytes = if name.ends_with("gz") {
-            gzip(b"")
-        } else {
-            Vec::new()
-        };
+        let bytes = if name.ends_with("gz") { gzip(b"") } else { Vec::new() };
         let summary = ingest(&empty().await, name, bytes).await;
         assert_eq!(summary.version, None, "{name}");
     }

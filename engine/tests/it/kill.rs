@@ -46,12 +46,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn open(place: &str) -> Engine {
-    Engine::builder()
-        .threads(2)
-        .create_if_missing()
-        .open(place)
-        .await
-        .unwrap()
+    Engine::builder().threads(2).create_if_missing().open(place).await.unwrap()
 }
 
 /// Does nothing unless a test below starts it as a child.
@@ -109,10 +104,7 @@ fn kill_after(mut child: Child, batches: u32, life: Duration) -> Vec<u32> {
     let lines = lines_of(&mut child);
     let mut acknowledged_here = Vec::new();
     let ready = lines.iter().find(|line| line == "ready");
-    assert!(
-        ready.is_some(),
-        "the child died before it had opened the database"
-    );
+    assert!(ready.is_some(), "the child died before it had opened the database");
     while acknowledged_here.len() < batches as usize {
         let line = lines.recv().expect("the child died by itself");
         acknowledged_here.extend(acknowledged(&line));
@@ -137,12 +129,7 @@ async fn counts(engine: &Engine) -> BTreeMap<u32, (u64, u64)> {
     let sql = "SELECT campaign, count(*), count(DISTINCT event_id) FROM events GROUP BY campaign";
     let rows = rows(engine, sql).await;
     rows.iter()
-        .map(|row| {
-            (
-                row[0].parse().unwrap(),
-                (row[1].parse().unwrap(), row[2].parse().unwrap()),
-            )
-        })
+        .map(|row| (row[0].parse().unwrap(), (row[1].parse().unwrap(), row[2].parse().unwrap())))
         .collect()
 }
 
@@ -150,17 +137,11 @@ async fn check(place: &str, acknowledged: &BTreeSet<u32>, what: &str) {
     let engine = open(place).await;
     let counts = counts(&engine).await;
     for number in acknowledged {
-        assert!(
-            counts.contains_key(number),
-            "{what}: batch {number} is lost"
-        );
+        assert!(counts.contains_key(number), "{what}: batch {number} is lost");
     }
     for (number, count) in counts {
         let whole = (EVENTS_PER_BATCH, EVENTS_PER_BATCH);
-        assert_eq!(
-            count, whole,
-            "{what}: batch {number} is not there exactly once"
-        );
+        assert_eq!(count, whole, "{what}: batch {number} is not there exactly once");
     }
 }
 
@@ -185,10 +166,7 @@ fn acknowledged_batches_survive_kills_exactly_once() {
         let first = known.last().copied().unwrap_or(0);
         let maintains = kill > 1 && dice.chance(200);
         let (child, batches) = if maintains {
-            (
-                child::start("kill::child_maintains", "maintain", &place, ""),
-                0,
-            )
+            (child::start("kill::child_maintains", "maintain", &place, ""), 0)
         } else {
             let range = format!("{first}..{}", u32::MAX);
             let child = child::start("kill::child_ingests", "ingest", &place, &range);
@@ -202,10 +180,7 @@ fn acknowledged_batches_survive_kills_exactly_once() {
             block_on(verify(&place, &what));
         }
     }
-    assert!(
-        known.len() as u32 >= kills / 4,
-        "too few batches came through to prove anything"
-    );
+    assert!(known.len() as u32 >= kills / 4, "too few batches came through to prove anything");
     block_on(verify(&place, &format!("seed {seed}, at the end")));
 }
 

@@ -82,13 +82,9 @@ async fn online_retail_gives_its_cohorts() {
              WHERE first = TIMESTAMP '2010-12-01' GROUP BY month ORDER BY month"
         )
     };
-    let all = [
-        948, 362, 317, 367, 341, 376, 360, 336, 336, 374, 354, 474, 260,
-    ];
+    let all = [948, 362, 317, 367, 341, 376, 360, 336, 336, 374, 354, 474, 260];
     assert_eq!(numbers(&engine, &cohort("true")).await, all);
-    let clean = [
-        885, 324, 286, 340, 321, 352, 321, 309, 313, 350, 331, 445, 235,
-    ];
+    let clean = [885, 324, 286, 340, 321, 352, 321, 309, 313, 350, 331, 445, 235];
     assert_eq!(numbers(&engine, &cohort("amount > 0")).await, clean);
 }
 
@@ -111,14 +107,8 @@ async fn the_clickstream_gives_its_sessions_and_funnels() {
              ON depth >= step GROUP BY step ORDER BY step"
         )
     };
-    assert_eq!(
-        numbers(&engine, &funnel("10000 days")).await,
-        [586, 581, 480, 247]
-    );
-    assert_eq!(
-        numbers(&engine, &funnel("1 hour")).await,
-        [586, 558, 305, 93]
-    );
+    assert_eq!(numbers(&engine, &funnel("10000 days")).await, [586, 581, 480, 247]);
+    assert_eq!(numbers(&engine, &funnel("1 hour")).await, [586, 558, 305, 93]);
 }
 
 #[tokio::test]

@@ -25,42 +25,23 @@ async fn bad_lines_are_kept_with_number_and_reason() {
     let rejected = rows(&engine, REJECTED).await;
     let numbers: Vec<_> = rejected.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(numbers, ["2", "3", "4", "5", "6", "7"]);
-    let wanted = [
-        "not valid JSON",
-        "not UTF-8",
-        "not a JSON object",
-        "ts",
-        "ts",
-        "amount",
-    ];
+    let wanted = ["not valid JSON", "not UTF-8", "not a JSON object", "ts", "ts", "amount"];
     for (row, wanted) in rejected.iter().zip(wanted) {
         assert!(row[1].contains(wanted), "{row:?} does not say {wanted}");
     }
     let raw = "SELECT raw FROM system.rejected_events WHERE \"row\" = 2";
-    assert_eq!(
-        cell(&engine, raw).await,
-        r#"{"ts":"2026-01-01T00:00:00Z","event":"#
-    );
+    assert_eq!(cell(&engine, raw).await, r#"{"ts":"2026-01-01T00:00:00Z","event":"#);
 }
 
 // A limit that stops too late would leave half a bad file in the database.
 #[tokio::test]
 async fn too_many_rejects_commit_nothing() {
     let engine = empty().await;
-    let error = engine
-        .ingest(request("lines.ndjson", LINES).max_rejects(5))
-        .await
-        .unwrap_err();
+    let error = engine.ingest(request("lines.ndjson", LINES).max_rejects(5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
     assert_eq!(engine.snapshot().await.unwrap().version, 1);
-    assert_eq!(
-        number(&engine, "SELECT count(*) FROM system.rejected_events").await,
-        0
-    );
-    let summary = engine
-        .ingest(request("lines.ndjson", LINES).max_rejects(6))
-        .await
-        .unwrap();
+    assert_eq!(number(&engine, "SELECT count(*) FROM system.rejected_events").await, 0);
+    let summary = engine.ingest(request("lines.ndjson", LINES).max_rejects(6)).await.unwrap();
     assert_eq!(summary.rejected, 6);
 }
 

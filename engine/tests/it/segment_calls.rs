@@ -18,36 +18,15 @@ const CALLS: &str = r#"{"type":"page","messageId":"1","timestamp":"2026-01-01T10
 async fn all_kinds_of_calls_become_events_of_one_customer() {
     let engine = empty().await;
     let summary = ingest(&engine, "calls.json", CALLS).await;
-    assert_eq!(
-        (
-            summary.events_accepted,
-            summary.duplicates,
-            summary.rejected
-        ),
-        (7, 1, 1)
-    );
+    assert_eq!((summary.events_accepted, summary.duplicates, summary.rejected), (7, 1, 1));
     let events = rows(&engine, "SELECT event FROM events ORDER BY event_id").await;
     let events: Vec<_> = events.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(
         events,
-        [
-            "$page",
-            "Product Added",
-            "$identify",
-            "Order Completed",
-            "$screen",
-            "$alias",
-            "$group"
-        ]
+        ["$page", "Product Added", "$identify", "Order Completed", "$screen", "$alias", "$group"]
     );
-    assert_eq!(
-        number(&engine, "SELECT count(DISTINCT customer_id) FROM events").await,
-        1
-    );
-    assert_eq!(
-        cell(&engine, "SELECT sum(amount) FROM events").await,
-        "25.5000"
-    );
+    assert_eq!(number(&engine, "SELECT count(DISTINCT customer_id) FROM events").await, 1);
+    assert_eq!(cell(&engine, "SELECT sum(amount) FROM events").await, "25.5000");
     let order = "SELECT campaign FROM events WHERE order_id = 'o1'";
     assert_eq!(cell(&engine, order).await, "spring");
     let reason = cell(&engine, "SELECT reason FROM system.rejected_events").await;

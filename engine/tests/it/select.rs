@@ -10,15 +10,9 @@ async fn csv_columns_are_renamed_and_computed() {
     let text = "when,who,net,tax\n2026-01-01 10:00,ada,10.00,1.90\n2026-01-02 10:00,bob,,\n";
     let select = "SELECT \"when\" AS ts, 'sale' AS event, who AS user_id, \
                   CAST(net AS DECIMAL(18,4)) + CAST(tax AS DECIMAL(18,4)) AS amount FROM input";
-    let summary = engine
-        .ingest(request("x.csv", text).select(select))
-        .await
-        .unwrap();
+    let summary = engine.ingest(request("x.csv", text).select(select)).await.unwrap();
     assert_eq!(summary.events_accepted, 2);
-    assert_eq!(
-        cell(&engine, "SELECT sum(amount) FROM events").await,
-        "11.9000"
-    );
+    assert_eq!(cell(&engine, "SELECT sum(amount) FROM events").await, "11.9000");
 }
 
 #[tokio::test]
@@ -42,15 +36,9 @@ async fn nested_json_is_unnested() {
 "#;
     let select = "SELECT e['ts'] AS ts, e['type'] AS event, session AS anonymous_id, \
                   e['aid'] AS product_id FROM (SELECT session, unnest(events) AS e FROM input)";
-    let summary = engine
-        .ingest(request("otto.jsonl", text).select(select))
-        .await
-        .unwrap();
+    let summary = engine.ingest(request("otto.jsonl", text).select(select)).await.unwrap();
     assert_eq!((summary.events_accepted, summary.rejected), (3, 1));
-    assert_eq!(
-        number(&engine, "SELECT count(DISTINCT customer_id) FROM events").await,
-        2
-    );
+    assert_eq!(number(&engine, "SELECT count(DISTINCT customer_id) FROM events").await, 2);
     let first = "SELECT ts FROM events WHERE product_id = '2'";
     assert_eq!(cell(&engine, first).await, "2022-07-31T22:01:44.511Z");
 }
@@ -61,14 +49,10 @@ async fn the_same_select_again_adds_nothing_whatever_the_format() {
     let engine = empty().await;
     let select = "SELECT * FROM input WHERE event <> 'view'";
     let batch = sample(400);
-    for (at, (name, bytes)) in [("a.csv", csv(&batch)), ("a.parquet", parquet(&batch))]
-        .into_iter()
-        .enumerate()
+    for (at, (name, bytes)) in
+        [("a.csv", csv(&batch)), ("a.parquet", parquet(&batch))].into_iter().enumerate()
     {
-        let summary = engine
-            .ingest(request(name, bytes).select(select))
-            .await
-            .unwrap();
+        let summary = engine.ingest(request(name, bytes).select(select)).await.unwrap();
         let counts = (summary.events_accepted, summary.duplicates);
         assert_eq!(counts, if at == 0 { (280, 0) } else { (0, 280) }, "{name}");
     }
@@ -99,10 +83,7 @@ async fn a_wrong_select_says_what_is_wrong_and_commits_nothing() {
         let error = answer.expect_err(select);
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{select}: {error}");
         let text = error.to_string();
-        assert!(
-            text.to_lowercase().contains(&wanted.to_lowercase()),
-            "{select}: {text}"
-        );
+        assert!(text.to_lowercase().contains(&wanted.to_lowercase()), "{select}: {text}");
     }
     assert_eq!(engine.snapshot().await.unwrap().version, 1);
 }

@@ -32,9 +32,7 @@ pub(crate) struct EventsAt {
 
 impl EventsAt {
     pub(crate) fn new(pinned: &Arc<Pinned>) -> Self {
-        Self {
-            pinned: pinned.clone(),
-        }
+        Self { pinned: pinned.clone() }
     }
 }
 
@@ -53,11 +51,7 @@ impl TableFunctionImpl for EventsAt {
         let as_of = as_of.ok_or_else(refused)?;
         let schema = events_schema(self.pinned.catalog());
         let schema = marked_with_call(&schema, format!("{EVENTS_AT}({as_of:?})"));
-        Ok(Arc::new(EarlierEvents {
-            pinned: self.pinned.clone(),
-            as_of,
-            schema,
-        }))
+        Ok(Arc::new(EarlierEvents { pinned: self.pinned.clone(), as_of, schema }))
     }
 }
 

@@ -82,11 +82,7 @@ impl EventScanExec {
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         let properties = properties_over(&input, self.schema());
-        Self {
-            input,
-            properties,
-            ..self.clone()
-        }
+        Self { input, properties, ..self.clone() }
     }
 
     fn customer_statistics(&self) -> ColumnStatistics {
@@ -121,11 +117,7 @@ fn with_customers(
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        schema.clone(),
-        columns,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 /// Looks up the customer of each identifier; NULL stays NULL.
@@ -143,9 +135,7 @@ fn customers_of(identifiers: &ArrayRef, identities: &IdentityMap) -> Result<Arra
     // NULLs hold any number, so they must not be looked up.
     let customers: Int64Array = if identifiers.null_count() == 0 {
         let values = identifiers.values().iter();
-        let found = values
-            .map(|&value| customer(value))
-            .collect::<Option<Vec<_>>>();
+        let found = values.map(|&value| customer(value)).collect::<Option<Vec<_>>>();
         found.ok_or_else(unknown)?.into()
     } else {
         let found = identifiers.iter().map(|identifier| match identifier {
@@ -161,11 +151,7 @@ impl DisplayAs for EventScanExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(
-                    f,
-                    "EventScanExec: version={}, {}",
-                    self.version, self.report
-                )
+                write!(f, "EventScanExec: version={}, {}", self.version, self.report)
             }
             DisplayFormatType::TreeRender => write!(f, "{}", self.report),
         }
@@ -207,9 +193,7 @@ impl ExecutionPlan for EventScanExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => Ok(Arc::new(self.over(input))),
-            _ => Err(DataFusionError::Internal(
-                "EventScanExec has one child".into(),
-            )),
+            _ => Err(DataFusionError::Internal("EventScanExec has one child".into())),
         }
     }
 

@@ -23,9 +23,7 @@ pub(crate) async fn insert(
 ) -> Result<IngestSummary> {
     let schema = named(&answer.schema, columns)?;
     let received_at = store.bucket().local_now();
-    let mut ingest = store
-        .begin_ingest(IngestOptions::new(SOURCE, received_at))
-        .await?;
+    let mut ingest = store.begin_ingest(IngestOptions::new(SOURCE, received_at)).await?;
     let mut rows = answer.stream;
     let mut first_row = 1;
     while let Some(batch) = rows.try_next().await? {
@@ -40,13 +38,7 @@ pub(crate) async fn insert(
 
 /// The columns under the names that the statement gives them.
 fn named(schema: &SchemaRef, columns: Option<Vec<String>>) -> Result<SchemaRef> {
-    let own = || {
-        schema
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect()
-    };
+    let own = || schema.fields().iter().map(|field| field.name().clone()).collect();
     let names: Vec<String> = columns.unwrap_or_else(own);
     if names.len() != schema.fields().len() {
         let came = schema.fields().len();

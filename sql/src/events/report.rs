@@ -38,9 +38,7 @@ impl fmt::Display for PruningReport {
             ("customers", self.by_customers),
         ];
         let pruned = reasons.iter().filter(|(_, files)| *files > 0);
-        let pruned = pruned
-            .map(|(reason, files)| format!("{reason} -{files}"))
-            .collect::<Vec<_>>();
+        let pruned = pruned.map(|(reason, files)| format!("{reason} -{files}")).collect::<Vec<_>>();
         if !pruned.is_empty() {
             write!(f, " ({})", pruned.join(", "))?;
         }

@@ -11,10 +11,7 @@ use roaring::RoaringBitmap;
 /// A set that holds every customer whose events can pass all filters; `None` when the filters say
 /// nothing about customers. Events without a customer never pass when it is `Some`.
 pub(crate) fn customers_wanted(filters: &[Expr], pinned: &Pinned) -> Option<RoaringBitmap> {
-    filters
-        .iter()
-        .filter_map(|filter| customers_of(filter, pinned))
-        .reduce(|all, one| all & one)
+    filters.iter().filter_map(|filter| customers_of(filter, pinned)).reduce(|all, one| all & one)
 }
 
 fn customers_of(filter: &Expr, pinned: &Pinned) -> Option<RoaringBitmap> {
@@ -35,12 +32,7 @@ fn customers_of(filter: &Expr, pinned: &Pinned) -> Option<RoaringBitmap> {
 }
 
 fn customers_of_binary(binary: &BinaryExpr, pinned: &Pinned) -> Option<RoaringBitmap> {
-    let sides = || {
-        (
-            customers_of(&binary.left, pinned),
-            customers_of(&binary.right, pinned),
-        )
-    };
+    let sides = || (customers_of(&binary.left, pinned), customers_of(&binary.right, pinned));
     match binary.op {
         Operator::And => match sides() {
             (Some(left), Some(right)) => Some(left & right),
@@ -83,9 +75,9 @@ impl Numbered {
         let numbers = numbers.filter_map(|number| u32::try_from(number).ok());
         match self {
             Self::Customer => numbers.collect(),
-            Self::Identifier => numbers
-                .filter_map(|identifier| map.get(identifier as usize).copied())
-                .collect(),
+            Self::Identifier => {
+                numbers.filter_map(|identifier| map.get(identifier as usize).copied()).collect()
+            }
         }
     }
 }
@@ -170,9 +162,6 @@ mod tests {
 
     #[test]
     fn a_range_holds_both_its_ends() {
-        assert_eq!(
-            customers_in(i64::MIN, 2).iter().collect::<Vec<_>>(),
-            [0, 1, 2]
-        );
+        assert_eq!(customers_in(i64::MIN, 2).iter().collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

@@ -11,15 +11,8 @@ use std::sync::Arc;
 /// treat them alike, whether a column is dictionary-encoded in the file or not. Numbers that people
 /// see are BIGINT.
 pub(crate) fn stored_schema(catalog: &Catalog) -> SchemaRef {
-    let names = catalog
-        .namespaces
-        .iter()
-        .map(|namespace| namespace.name.as_str());
-    let fields = file_schema(names)
-        .fields()
-        .iter()
-        .map(shown)
-        .collect::<Vec<_>>();
+    let names = catalog.namespaces.iter().map(|namespace| namespace.name.as_str());
+    let fields = file_schema(names).fields().iter().map(shown).collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 

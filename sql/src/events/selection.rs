@@ -37,9 +37,7 @@ impl FileSelection {
     }
 
     fn rows_selected(&self) -> u64 {
-        self.rows
-            .as_ref()
-            .map_or(self.file.rows, |ranges| rows_in(ranges))
+        self.rows.as_ref().map_or(self.file.rows, |ranges| rows_in(ranges))
     }
 }
 
@@ -61,12 +59,7 @@ impl Selection {
         predicate: Option<Arc<dyn PhysicalExpr>>,
         schema: &SchemaRef,
     ) -> Result<Self> {
-        let mut files = pinned
-            .snapshot()
-            .data_files
-            .values()
-            .cloned()
-            .collect::<Vec<_>>();
+        let mut files = pinned.snapshot().data_files.values().cloned().collect::<Vec<_>>();
         files.sort_by_key(|file| (file.ts_min_us, file.ingested_from));
         let mut report = PruningReport {
             pruning_off: pruning == Pruning::Off,
@@ -94,10 +87,7 @@ impl Selection {
     fn reported(files: Vec<FileSelection>, mut report: PruningReport) -> Self {
         report.files_kept = files.len();
         report.rows_selected = files.iter().map(FileSelection::rows_selected).sum();
-        report.row_ranges = files
-            .iter()
-            .filter_map(|file| file.rows.as_ref().map(Vec::len))
-            .sum();
+        report.row_ranges = files.iter().filter_map(|file| file.rows.as_ref().map(Vec::len)).sum();
         Self { files, report }
     }
 }
@@ -109,9 +99,8 @@ fn kept_by_statistics(
     schema: &SchemaRef,
     report: &mut PruningReport,
 ) -> Result<Vec<DataFile>> {
-    let predicate = PruningPredicateBuilder::new()
-        .with_file_schema(schema.clone())
-        .try_build(predicate)?;
+    let predicate =
+        PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(predicate)?;
     let kept = |about: &[&str]| predicate.prune(&FileStatistics { files, about });
     let by_time = kept(&[TS])?;
     let by_event = kept(&[EVENT])?;
@@ -172,17 +161,11 @@ fn wanted_by_identifier(pinned: &Pinned, wanted: &RoaringBitmap) -> Vec<bool> {
             None => break, // ascending: the rest are no customers either
         }
     }
-    customers
-        .iter()
-        .map(|&customer| is_wanted[customer as usize])
-        .collect()
+    customers.iter().map(|&customer| is_wanted[customer as usize]).collect()
 }
 
 fn rows_in(ranges: &[Range<u32>]) -> u64 {
-    ranges
-        .iter()
-        .map(|range| u64::from(range.end - range.start))
-        .sum()
+    ranges.iter().map(|range| u64::from(range.end - range.start)).sum()
 }
 
 /// Joins ranges with only a few rows between them.

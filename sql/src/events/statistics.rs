@@ -89,9 +89,7 @@ impl PruningStatistics for FileStatistics<'_> {
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(UInt64Array::from_iter_values(
-            self.files.iter().map(|file| file.rows),
-        )))
+        Some(Arc::new(UInt64Array::from_iter_values(self.files.iter().map(|file| file.rows))))
     }
 
     fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
@@ -100,22 +98,14 @@ impl PruningStatistics for FileStatistics<'_> {
         }
         let wanted = values.iter().map(|value| value.try_as_str().flatten());
         let wanted = wanted.collect::<Option<HashSet<_>>>()?;
-        Some(
-            self.files
-                .iter()
-                .map(|file| names_among(file, &wanted))
-                .collect(),
-        )
+        Some(self.files.iter().map(|file| names_among(file, &wanted)).collect())
     }
 }
 
 /// Whether all event names of a file are wanted, none, or neither.
 fn names_among(file: &DataFile, wanted: &HashSet<&str>) -> Option<bool> {
     let names = file.event_names.as_ref()?;
-    let found = names
-        .iter()
-        .filter(|name| wanted.contains(name.as_str()))
-        .count();
+    let found = names.iter().filter(|name| wanted.contains(name.as_str())).count();
     match found {
         0 => Some(false),
         all if all == names.len() => Some(true),
@@ -144,10 +134,7 @@ pub(crate) fn statistics_of(file: &DataFile, schema: &Schema) -> Statistics {
 pub(crate) fn statistics_of_all(files: &[Arc<Statistics>], schema: &Schema) -> Statistics {
     let mut files = files.iter();
     let Some(first) = files.next() else {
-        return Statistics {
-            num_rows: Precision::Exact(0),
-            ..Statistics::new_unknown(schema)
-        };
+        return Statistics { num_rows: Precision::Exact(0), ..Statistics::new_unknown(schema) };
     };
     files.fold(first.as_ref().clone(), |all, file| {
         let columns = all.column_statistics.iter().zip(&file.column_statistics);

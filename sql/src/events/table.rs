@@ -44,11 +44,7 @@ impl EventsTable {
 
     /// The same under the columns of another catalog.
     pub(crate) fn with_catalog(pinned: Arc<Pinned>, catalog: &Catalog) -> Self {
-        Self {
-            pinned,
-            stored: stored_schema(catalog),
-            schema: events_schema(catalog),
-        }
+        Self { pinned, stored: stored_schema(catalog), schema: events_schema(catalog) }
     }
 
     /// The same with the metadata of this schema.
@@ -81,11 +77,7 @@ impl EventsTable {
         let mut columns = Vec::<usize>::new();
         let mut outputs = Vec::with_capacity(wanted.len());
         for &column in wanted {
-            let stored = if column == customer {
-                identifier
-            } else {
-                column
-            };
+            let stored = if column == customer { identifier } else { column };
             let read = columns.iter().position(|&read| read == stored);
             let place = read.unwrap_or(columns.len());
             if read.is_none() {
@@ -108,9 +100,7 @@ impl EventsTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if selection.files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(Arc::new(
-                self.stored.project(&columns)?,
-            ))));
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.stored.project(&columns)?))));
         }
         let threads = state.config().target_partitions().max(1);
         let (files, statistics) = self.files(selection);
@@ -121,9 +111,7 @@ impl EventsTable {
             .with_limit(limit)
             .with_projection_indices(Some(columns))?
             .build();
-        Ok(DataSourceExec::from_data_source(split_over_threads(
-            config, state,
-        )?))
+        Ok(DataSourceExec::from_data_source(split_over_threads(config, state)?))
     }
 
     fn source(&self, state: &dyn Session, url: &ObjectStoreUrl) -> Result<Arc<ParquetSource>> {
@@ -151,12 +139,7 @@ impl EventsTable {
         let statistics = selection.files.iter().map(known).collect::<Vec<_>>();
         let all = statistics_of_all(&statistics, &self.stored);
         let files = selection.files.iter().zip(statistics);
-        (
-            files
-                .map(|(selected, known)| partitioned_file(selected, known))
-                .collect(),
-            all,
-        )
+        (files.map(|(selected, known)| partitioned_file(selected, known)).collect(), all)
     }
 }
 
@@ -166,9 +149,7 @@ fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> Pa
     match &selected.rows {
         Some(ranges) => {
             let rows = usize::try_from(selected.file.rows).unwrap_or(usize::MAX);
-            let ranges = ranges
-                .iter()
-                .map(|range| range.start as usize..range.end as usize);
+            let ranges = ranges.iter().map(|range| range.start as usize..range.end as usize);
             let selection = RowSelection::from_consecutive_ranges(ranges, rows);
             file.with_extension(ParquetRowSelection::new(selection))
         }
@@ -184,9 +165,7 @@ fn split_over_threads(config: FileScanConfig, state: &dyn Session) -> Result<Fil
     }
     let threads = state.config().target_partitions().max(1);
     let split = config.repartitioned(threads, optimizer.repartition_file_min_size, None)?;
-    let split = split
-        .as_deref()
-        .and_then(|source| source.downcast_ref::<FileScanConfig>());
+    let split = split.as_deref().and_then(|source| source.downcast_ref::<FileScanConfig>());
     Ok(split.cloned().unwrap_or(config))
 }
 

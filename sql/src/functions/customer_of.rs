@@ -30,32 +30,22 @@ pub(crate) struct CustomerOf {
 impl CustomerOf {
     pub(crate) fn new(pinned: Arc<Pinned>) -> Self {
         let arguments = vec![DataType::Utf8, DataType::Utf8];
-        Self {
-            signature: Signature::exact(arguments, Volatility::Stable),
-            pinned,
-        }
+        Self { signature: Signature::exact(arguments, Volatility::Stable), pinned }
     }
 
     fn customer(&self, namespace: &str, value: &str) -> Result<Option<i64>> {
         let catalog = self.pinned.catalog();
         let Some(number) = catalog.namespace_number(namespace) else {
-            let known = catalog
-                .namespaces
-                .iter()
-                .map(|namespace| namespace.name.as_str());
+            let known = catalog.namespaces.iter().map(|namespace| namespace.name.as_str());
             return Err(Error::unknown(Named::Namespace, namespace, known).into());
         };
         let dictionary = self.pinned.dictionary();
         let dictionary = dictionary
             .ok_or_else(|| DataFusionError::Internal("the dictionary was not read".into()))?;
         let rules = ValueRules::new(&catalog.namespaces[usize::from(number)]);
-        let identifier = rules
-            .normalise(value)
-            .and_then(|value| dictionary.find(number, &value));
+        let identifier = rules.normalise(value).and_then(|value| dictionary.find(number, &value));
         let map = self.pinned.identities().as_slice();
-        Ok(identifier
-            .and_then(|identifier| map.get(identifier as usize))
-            .map(|&c| i64::from(c)))
+        Ok(identifier.and_then(|identifier| map.get(identifier as usize)).map(|&c| i64::from(c)))
     }
 }
 

@@ -22,10 +22,7 @@ pub(crate) struct IdentifierCount {
 
 impl IdentifierCount {
     pub(crate) fn new(pinned: Arc<Pinned>) -> Self {
-        Self {
-            signature: Signature::exact(vec![DataType::Int64], Volatility::Stable),
-            pinned,
-        }
+        Self { signature: Signature::exact(vec![DataType::Int64], Volatility::Stable), pinned }
     }
 }
 
@@ -53,10 +50,7 @@ impl ScalarUDFImpl for IdentifierCount {
             })
         };
         let customers = customers.as_primitive::<Int64Type>();
-        let counts: Int64Array = customers
-            .iter()
-            .map(|customer| customer.map(count))
-            .collect();
+        let counts: Int64Array = customers.iter().map(|customer| customer.map(count)).collect();
         Ok(ColumnarValue::Array(Arc::new(counts)))
     }
 }

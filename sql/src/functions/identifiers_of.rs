@@ -20,9 +20,7 @@ pub(crate) struct IdentifiersOf {
 
 impl IdentifiersOf {
     pub(crate) fn new(pinned: &Arc<Pinned>) -> Self {
-        Self {
-            pinned: pinned.clone(),
-        }
+        Self { pinned: pinned.clone() }
     }
 }
 

@@ -16,15 +16,8 @@ use std::sync::Arc;
 
 /// Registers the functions over one snapshot.
 pub(crate) fn register(context: &SessionContext, pinned: &Arc<Pinned>) {
-    context.register_udf(ScalarUDF::from(customer_of::CustomerOf::new(
-        pinned.clone(),
-    )));
-    context.register_udf(ScalarUDF::from(identifier_count::IdentifierCount::new(
-        pinned.clone(),
-    )));
-    context.register_udtf(
-        "identifiers_of",
-        Arc::new(identifiers_of::IdentifiersOf::new(pinned)),
-    );
+    context.register_udf(ScalarUDF::from(customer_of::CustomerOf::new(pinned.clone())));
+    context.register_udf(ScalarUDF::from(identifier_count::IdentifierCount::new(pinned.clone())));
+    context.register_udtf("identifiers_of", Arc::new(identifiers_of::IdentifiersOf::new(pinned)));
     context.register_udtf(EVENTS_AT, Arc::new(EventsAt::new(pinned)));
 }

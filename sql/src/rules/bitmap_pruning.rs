@@ -52,12 +52,7 @@ impl OptimizerRule for BitmapPruning {
 
 /// `IN` and `NOT IN` over a segment, anywhere in an expression.
 fn rewrite_subquery(expression: Expr) -> Result<Transformed<Expr>> {
-    let Expr::InSubquery(InSubquery {
-        expr,
-        subquery,
-        negated,
-    }) = &expression
-    else {
+    let Expr::InSubquery(InSubquery { expr, subquery, negated }) = &expression else {
         return Ok(Transformed::no(expression));
     };
     match segment_of(&subquery.subquery) {
@@ -163,11 +158,7 @@ fn filtered_join(
     if customer.name != CUSTOMER_ID || is_filtered(other) {
         return Ok(Transformed::no(LogicalPlan::Join(join)));
     }
-    let is_member = is_in_segment(
-        Expr::Column(customer.clone()),
-        segment.key(),
-        segment.pinned(),
-    );
+    let is_member = is_in_segment(Expr::Column(customer.clone()), segment.key(), segment.pinned());
     let filtered = Arc::new(filter(is_member, other)?);
     match segment_of(&join.left).is_some() {
         true => join.right = filtered,
@@ -190,8 +181,5 @@ fn is_filtered(plan: &LogicalPlan) -> bool {
 }
 
 fn filter(predicate: Expr, input: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
-    Ok(LogicalPlan::Filter(Filter::try_new(
-        predicate,
-        input.clone(),
-    )?))
+    Ok(LogicalPlan::Filter(Filter::try_new(predicate, input.clone())?))
 }

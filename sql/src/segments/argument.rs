@@ -46,9 +46,7 @@ pub(crate) fn named_version(function: &str, arguments: &[Expr]) -> Result<Segmen
         [name, version] => (name, Some(version)),
         other => return Err(refused(format!("{} arguments", other.len())).into()),
     };
-    let named = text_literal(name)
-        .ok_or_else(|| refused(name.to_string()))?
-        .to_owned();
+    let named = text_literal(name).ok_or_else(|| refused(name.to_string()))?.to_owned();
     let version = match version {
         Some(version) => Some(number_literal(version).ok_or_else(|| refused(version.to_string()))?),
         None => None,

@@ -30,9 +30,7 @@ pub(crate) struct ChangesFunction {
 
 impl ChangesFunction {
     pub(crate) fn new(pinned: &Arc<Pinned>) -> Self {
-        Self {
-            pinned: pinned.clone(),
-        }
+        Self { pinned: pinned.clone() }
     }
 }
 
@@ -51,10 +49,7 @@ impl TableFunctionImpl for ChangesFunction {
         let id = self.pinned.segment(name)?.id;
         let versions = self.pinned.snapshot().segment_versions.get(&id);
         let versions = versions.into_iter().flatten();
-        let versions = versions
-            .filter(|version| version.number > from_version)
-            .cloned()
-            .collect();
+        let versions = versions.filter(|version| version.number > from_version).cloned().collect();
         let rows = Arc::new(Changes {
             call: format!("segment_changes({name:?}, {from_version})"),
             versions,
@@ -86,12 +81,8 @@ impl Changes {
         let rows = usize::try_from(customers.len()).unwrap_or(usize::MAX);
         let number = i64::try_from(version.number).unwrap_or(i64::MAX);
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from_iter_values(
-                customers.iter().map(i64::from),
-            )),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                change, rows,
-            ))),
+            Arc::new(Int64Array::from_iter_values(customers.iter().map(i64::from))),
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(change, rows))),
             Arc::new(Int64Array::from_value(number, rows)),
         ];
         let batch = RecordBatch::try_new(self.schema(), columns);
@@ -117,10 +108,7 @@ impl SnapshotRows for Changes {
     ) -> crate::Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for version in &self.versions {
-            batches.push(
-                self.batch(pinned, version, &version.entered, "entered")
-                    .await?,
-            );
+            batches.push(self.batch(pinned, version, &version.entered, "entered").await?);
             batches.push(self.batch(pinned, version, &version.left, "left").await?);
         }
         Ok(batches)

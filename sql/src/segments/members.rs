@@ -16,9 +16,7 @@ pub(crate) struct Members {
 impl Members {
     /// Members that are customers of the snapshot already.
     pub(crate) fn new(today: RoaringBitmap) -> Self {
-        Self {
-            today: Arc::new(today),
-        }
+        Self { today: Arc::new(today) }
     }
 
     /// Reads a version's members and translates them to the customers of the snapshot.
@@ -40,8 +38,5 @@ impl Members {
 /// with the smallest number in it, so that the map says whose it is in the snapshot.
 pub(crate) fn customers_today(stored: &RoaringBitmap, identities: &IdentityMap) -> RoaringBitmap {
     let map = identities.as_slice();
-    stored
-        .iter()
-        .map(|old| map.get(old as usize).copied().unwrap_or(old))
-        .collect()
+    stored.iter().map(|old| map.get(old as usize).copied().unwrap_or(old)).collect()
 }

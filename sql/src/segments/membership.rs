@@ -35,10 +35,7 @@ impl InSegment {
         let with_version =
             TypeSignature::Exact(vec![DataType::Int64, DataType::Utf8, DataType::Int64]);
         let signatures = vec![name_only, with_version];
-        Self {
-            signature: Signature::one_of(signatures, Volatility::Stable),
-            pinned,
-        }
+        Self { signature: Signature::one_of(signatures, Volatility::Stable), pinned }
     }
 }
 
@@ -78,10 +75,7 @@ impl ScalarUDFImpl for InSegment {
     }
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constants = call.args[1..]
-            .iter()
-            .map(constant)
-            .collect::<Result<Vec<_>>>()?;
+        let constants = call.args[1..].iter().map(constant).collect::<Result<Vec<_>>>()?;
         let segment = named_version(IN_SEGMENT, &constants)?;
         let members = self.pinned.members(&segment).ok_or_else(|| {
             DataFusionError::Internal(format!("segment '{}' was not read", segment.0))
@@ -90,9 +84,9 @@ impl ScalarUDFImpl for InSegment {
             u32::try_from(customer).is_ok_and(|customer| members.today().contains(customer))
         };
         match &call.args[0] {
-            ColumnarValue::Scalar(ScalarValue::Int64(customer)) => Ok(ColumnarValue::Scalar(
-                ScalarValue::Boolean(customer.map(contains)),
-            )),
+            ColumnarValue::Scalar(ScalarValue::Int64(customer)) => {
+                Ok(ColumnarValue::Scalar(ScalarValue::Boolean(customer.map(contains))))
+            }
             other => {
                 let customers = other.to_array(call.number_rows)?;
                 let customers = customers.as_primitive::<Int64Type>();

@@ -19,9 +19,6 @@ use std::sync::Arc;
 /// Registers the functions over the segments of one snapshot.
 pub(crate) fn register(context: &SessionContext, pinned: &Arc<Pinned>) {
     context.register_udtf("segment", Arc::new(table::SegmentFunction::new(pinned)));
-    context.register_udtf(
-        "segment_changes",
-        Arc::new(changes::ChangesFunction::new(pinned)),
-    );
+    context.register_udtf("segment_changes", Arc::new(changes::ChangesFunction::new(pinned)));
     context.register_udf(ScalarUDF::from(membership::InSegment::new(pinned.clone())));
 }

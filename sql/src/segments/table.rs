@@ -32,18 +32,14 @@ pub(crate) struct SegmentFunction {
 
 impl SegmentFunction {
     pub(crate) fn new(pinned: &Arc<Pinned>) -> Self {
-        Self {
-            pinned: pinned.clone(),
-        }
+        Self { pinned: pinned.clone() }
     }
 }
 
 impl TableFunctionImpl for SegmentFunction {
     fn call_with_args(&self, call: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
         let key = named_version("segment", call.exprs())?;
-        SegmentTable::new(&self.pinned, key)
-            .map(|table| Arc::new(table) as _)
-            .map_err(Into::into)
+        SegmentTable::new(&self.pinned, key).map(|table| Arc::new(table) as _).map_err(Into::into)
     }
 }
 
@@ -62,11 +58,7 @@ impl SegmentTable {
         }
         let field = Field::new(CUSTOMER_ID, DataType::Int64, false);
         let schema = marked_with_call(&Schema::new(vec![field]), format!("segment{key:?}"));
-        Ok(Self {
-            pinned: pinned.clone(),
-            key,
-            schema,
-        })
+        Ok(Self { pinned: pinned.clone(), key, schema })
     }
 
     /// Which segment, and which version of it.
@@ -113,22 +105,13 @@ impl TableProvider for SegmentTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let members = self.pinned.load_segment(&self.key).await?;
         let wanted = limit.unwrap_or(usize::MAX);
-        let customers = members
-            .today()
-            .iter()
-            .take(wanted)
-            .map(i64::from)
-            .collect::<Vec<_>>();
+        let customers = members.today().iter().take(wanted).map(i64::from).collect::<Vec<_>>();
         let batches = customers.chunks(BATCH_ROWS).map(|chunk| {
             let column = Arc::new(Int64Array::from(chunk.to_vec()));
             RecordBatch::try_new(self.schema.clone(), vec![column])
         });
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let schema = self.schema.clone();
-        Ok(MemorySourceConfig::try_new_exec(
-            &[batches],
-            schema,
-            projection.cloned(),
-        )?)
+        Ok(MemorySourceConfig::try_new_exec(&[batches], schema, projection.cloned())?)
     }
 }

@@ -19,19 +19,13 @@ pub struct Answer {
 impl Answer {
     /// An answer of rows that are computed as they are read.
     pub(crate) fn of_stream(stream: SendableRecordBatchStream) -> Self {
-        Self {
-            schema: stream.schema(),
-            stream,
-        }
+        Self { schema: stream.schema(), stream }
     }
 
     /// An answer of rows that are in memory.
     pub(crate) fn of_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         let stream = MemoryStream::try_new(batches, schema.clone(), None)?;
-        Ok(Self {
-            schema,
-            stream: Box::pin(stream),
-        })
+        Ok(Self { schema, stream: Box::pin(stream) })
     }
 
     /// One row with one column, `message`.

@@ -35,20 +35,11 @@ impl Temporary {
     }
 
     fn view(&self, name: &str) -> Option<String> {
-        self.views
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.views.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn view_names(&self) -> Vec<String> {
-        self.views
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.views.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     fn set_view(&self, name: &str, definition: &str) {
@@ -57,11 +48,7 @@ impl Temporary {
     }
 
     fn drop_view(&self, name: &str) -> bool {
-        self.views
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name)
-            .is_some()
+        self.views.write().unwrap_or_else(PoisonError::into_inner).remove(name).is_some()
     }
 }
 
@@ -91,11 +78,7 @@ impl ViewPlanner {
 
     async fn plan_once(&self, sql: &str) -> Result<LogicalPlan> {
         let gone = || DataFusionError::Internal("the query of this view has ended".into());
-        let state = self
-            .state
-            .get()
-            .and_then(|state| state())
-            .ok_or_else(gone)?;
+        let state = self.state.get().and_then(|state| state()).ok_or_else(gone)?;
         Ok(match Box::pin(state.create_logical_plan(sql)).await? {
             LogicalPlan::Ddl(DdlStatement::CreateView(view)) => Arc::unwrap_or_clone(view.input),
             plan => plan,
@@ -124,11 +107,7 @@ impl HabitueCatalog {
         further: Option<Arc<dyn CatalogProvider>>,
     ) -> Self {
         let planner = Arc::new(ViewPlanner::default());
-        let main = MainSchema {
-            pinned: pinned.clone(),
-            temporary,
-            planner: planner.clone(),
-        };
+        let main = MainSchema { pinned: pinned.clone(), temporary, planner: planner.clone() };
         Self {
             main: Arc::new(main),
             system: Arc::new(SystemSchema { pinned }),
@@ -149,12 +128,7 @@ impl HabitueCatalog {
 impl CatalogProvider for HabitueCatalog {
     fn schema_names(&self) -> Vec<String> {
         let mut names = vec![MAIN.to_owned(), SYSTEM.to_owned()];
-        names.extend(
-            self.further
-                .schema_names()
-                .into_iter()
-                .filter(|name| name != MAIN),
-        );
+        names.extend(self.further.schema_names().into_iter().filter(|name| name != MAIN));
         names
     }
 
@@ -237,11 +211,7 @@ impl SchemaProvider for MainSchema {
         match name {
             EVENTS => Ok(Some(Arc::new(EventsTable::new(self.pinned.clone())))),
             IDENTIFIERS => Ok(Some(tables::identifiers(&self.pinned))),
-            CUSTOMERS => self
-                .planner
-                .plan(name, tables::CUSTOMERS_SQL)
-                .await
-                .map(Some),
+            CUSTOMERS => self.planner.plan(name, tables::CUSTOMERS_SQL).await.map(Some),
             other => match self.temporary.view(other) {
                 Some(definition) => self.planner.plan(other, &definition).await.map(Some),
                 None => self.temporary.tables.table(other).await,
@@ -257,10 +227,7 @@ impl SchemaProvider for MainSchema {
         if Self::is_ours(&name) {
             return Err(belongs_to_database("table", &name));
         }
-        match table
-            .downcast_ref::<ViewTable>()
-            .and_then(ViewTable::definition)
-        {
+        match table.downcast_ref::<ViewTable>().and_then(ViewTable::definition) {
             Some(definition) => {
                 self.temporary.set_view(&name, definition);
                 Ok(None)
@@ -298,10 +265,7 @@ struct SystemSchema {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        tables::SYSTEM
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect()
+        tables::SYSTEM.iter().map(|name| (*name).to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {

@@ -65,13 +65,7 @@ impl Database {
     /// Answers queries over `store` within the limits of `options`.
     pub fn new(store: Store, options: DatabaseOptions) -> Result<Self> {
         let runtime = runtime(&store, &options)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                store,
-                options,
-                runtime,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { store, options, runtime }) })
     }
 
     /// A new session with default settings and no temporary tables.

@@ -55,11 +55,7 @@ impl Session {
     pub(crate) fn new(database: Database) -> Self {
         let temporary = Arc::new(Temporary::default());
         let context = base_context(&database, &temporary);
-        Self {
-            database,
-            context,
-            temporary,
-        }
+        Self { database, context, temporary }
     }
 
     /// Runs one statement; a query is computed as its answer is read.
@@ -67,10 +63,9 @@ impl Session {
         let mut found = statements::parse(sql)?;
         match (found.len(), found.pop()) {
             (1, Some(statement)) => self.run_statement(statement).await,
-            (count, _) => Err(Error::invalid(
-                "the text",
-                format!("one statement is wanted, {count} came"),
-            )),
+            (count, _) => {
+                Err(Error::invalid("the text", format!("one statement is wanted, {count} came")))
+            }
         }
     }
 

@@ -89,11 +89,7 @@ impl Pinned {
         number: Option<u64>,
     ) -> Result<&SegmentVersion> {
         let id = self.segment(name)?.id;
-        let versions = self
-            .snapshot
-            .segment_versions
-            .get(&id)
-            .map_or(&[][..], Vec::as_slice);
+        let versions = self.snapshot.segment_versions.get(&id).map_or(&[][..], Vec::as_slice);
         let found = match number {
             Some(number) => versions.iter().find(|version| version.number == number),
             None => versions.last(),
@@ -110,10 +106,7 @@ impl Pinned {
     /// Lets queries see `members` as the newest version of a segment: a refresh computes segments
     /// that read others before any of them is published.
     pub(crate) fn set_members(&self, name: &str, members: Arc<Members>) {
-        let mut segments = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         segments.insert((name.to_owned(), None), members);
     }
 
@@ -124,10 +117,7 @@ impl Pinned {
         }
         let version = self.segment_version(&key.0, key.1)?;
         let members = Arc::new(Members::load(self, version).await?);
-        let mut segments = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         Ok(segments.entry(key.clone()).or_insert(members).clone())
     }
 }

@@ -44,11 +44,7 @@ impl Query {
         tables::register(&context);
         table_functions::register_table_functions(&context)?;
         catalog.plan_views_in(&context);
-        Ok(Self {
-            context,
-            pinned,
-            local_files,
-        })
+        Ok(Self { context, pinned, local_files })
     }
 
     pub(crate) fn pinned(&self) -> &Arc<Pinned> {
@@ -78,9 +74,7 @@ impl Query {
             let _context = &keep;
             batch
         });
-        Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(
-            schema, stream,
-        ))))
+        Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
     }
 
     fn refuse_local_files(&self, plan: &LogicalPlan) -> Result<()> {
@@ -98,11 +92,7 @@ impl Query {
     /// The error with the nearest table or table function, if it is about an unknown one.
     async fn with_known_tables(&self, error: Error) -> Error {
         match error {
-            Error::Unknown {
-                named: Named::Table,
-                name,
-                ..
-            } => {
+            Error::Unknown { named: Named::Table, name, .. } => {
                 let state = self.context.state();
                 let catalog = state.catalog_list().catalog(CATALOG);
                 let mut known = Vec::new();
@@ -117,19 +107,9 @@ impl Query {
                     true => table.clone(),
                     false => format!("{schema}.{table}"),
                 });
-                Error::Unknown {
-                    named: Named::Table,
-                    name,
-                    suggestion,
-                    position: None,
-                }
+                Error::Unknown { named: Named::Table, name, suggestion, position: None }
             }
-            Error::Unknown {
-                named: Named::Function,
-                name,
-                suggestion: None,
-                ..
-            } => {
+            Error::Unknown { named: Named::Function, name, suggestion: None, .. } => {
                 let state = self.context.state();
                 let known = state.table_functions().keys().map(String::as_str);
                 Error::unknown(Named::Function, name, known)

@@ -45,17 +45,11 @@ const DEFAULT: [&str; 3] = ["", "default", "newest"];
 impl Settings {
     /// The settings among the options of a session.
     pub(crate) fn of(options: &ConfigOptions) -> Self {
-        options
-            .extensions
-            .get::<Self>()
-            .copied()
-            .unwrap_or_default()
+        options.extensions.get::<Self>().copied().unwrap_or_default()
     }
 
     fn is_default(value: &str) -> bool {
-        DEFAULT
-            .iter()
-            .any(|default| value.eq_ignore_ascii_case(default))
+        DEFAULT.iter().any(|default| value.eq_ignore_ascii_case(default))
     }
 
     fn set_as_of_version(&mut self, value: &str) -> Result<()> {
@@ -63,12 +57,7 @@ impl Settings {
             AsOf::Newest
         } else {
             let wanted = "a version number as in system.commits, or 'newest'";
-            AsOf::Version(
-                value
-                    .trim()
-                    .parse()
-                    .map_err(|_| refused(AS_OF_VERSION, value, wanted))?,
-            )
+            AsOf::Version(value.trim().parse().map_err(|_| refused(AS_OF_VERSION, value, wanted))?)
         };
         Ok(())
     }
@@ -101,27 +90,14 @@ pub(crate) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.with_timezone(&Utc));
     }
-    let formats = [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%d %H:%M",
-    ];
-    let time = formats
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    let day = || {
-        NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .ok()?
-            .and_hms_opt(0, 0, 0)
-    };
+    let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    let time = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
     time.or_else(day).map(|time| time.and_utc())
 }
 
 fn refused(setting: &str, value: &str, wanted: &str) -> Error {
-    Error::invalid(
-        format!("habitue.{setting}"),
-        format!("'{value}' came, {wanted} is wanted"),
-    )
+    Error::invalid(format!("habitue.{setting}"), format!("'{value}' came, {wanted} is wanted"))
 }
 
 impl ExtensionOptions for Settings {
@@ -168,21 +144,9 @@ impl ExtensionOptions for Settings {
             description,
         };
         vec![
-            entry(
-                AS_OF_VERSION,
-                version,
-                "the version that queries read; empty is the newest",
-            ),
-            entry(
-                AS_OF_TIMESTAMP,
-                timestamp,
-                "queries read what was committed by this time",
-            ),
-            entry(
-                PRUNING,
-                Some(pruning.into()),
-                "off reads everything and filters afterwards",
-            ),
+            entry(AS_OF_VERSION, version, "the version that queries read; empty is the newest"),
+            entry(AS_OF_TIMESTAMP, timestamp, "queries read what was committed by this time"),
+            entry(PRUNING, Some(pruning.into()), "off reads everything and filters afterwards"),
         ]
     }
 }
@@ -198,10 +162,7 @@ mod tests {
     #[test]
     fn a_timestamp_without_offset_is_utc() {
         let expected = DateTime::parse_from_rfc3339("2026-01-31T12:30:00Z").unwrap();
-        assert_eq!(
-            parse_time("2026-01-31 12:30"),
-            Some(expected.with_timezone(&Utc))
-        );
+        assert_eq!(parse_time("2026-01-31 12:30"), Some(expected.with_timezone(&Utc)));
     }
 
     #[test]
@@ -217,10 +178,6 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_answered_with_the_right_one() {
         let error = Settings::default().set("prunning", "off").unwrap_err();
-        assert!(
-            Error::from(error)
-                .to_string()
-                .contains("did you mean 'pruning'?")
-        );
+        assert!(Error::from(error).to_string().contains("did you mean 'pruning'?"));
     }
 }

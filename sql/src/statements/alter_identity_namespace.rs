@@ -34,16 +34,8 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<AlterIdentityNamespa
     let name = words.name("the namespace's name")?;
     words.expect(&["SET"])?;
     let options = namespace_options::parse(words)?;
-    let effect = if words.take(&["DRY", "RUN"]) {
-        Effect::DryRun
-    } else {
-        Effect::Commit
-    };
-    Ok(Some(AlterIdentityNamespace {
-        name,
-        options,
-        effect,
-    }))
+    let effect = if words.take(&["DRY", "RUN"]) { Effect::DryRun } else { Effect::Commit };
+    Ok(Some(AlterIdentityNamespace { name, options, effect }))
 }
 
 impl AlterIdentityNamespace {
@@ -53,10 +45,7 @@ impl AlterIdentityNamespace {
         let snapshot = store.snapshot().await?;
         let catalog = store.catalog(&snapshot).await?;
         if catalog.namespace_number(&self.name).is_none() {
-            let known = catalog
-                .namespaces
-                .iter()
-                .map(|namespace| namespace.name.as_str());
+            let known = catalog.namespaces.iter().map(|namespace| namespace.name.as_str());
             return Err(Error::unknown(Named::Namespace, self.name, known));
         }
         let edit = |namespaces: &mut Vec<Namespace>| {
@@ -67,10 +56,7 @@ impl AlterIdentityNamespace {
             Ok(())
         };
         let (changes, verb) = match self.effect {
-            Effect::DryRun => (
-                store.simulate_namespaces(&snapshot, edit).await?,
-                "would move",
-            ),
+            Effect::DryRun => (store.simulate_namespaces(&snapshot, edit).await?, "would move"),
             Effect::Commit => (store.change_namespaces(edit).await?.changes, "moved"),
         };
         let (moved, more) = (changes.moved.len(), changes.customers_new);

@@ -85,11 +85,7 @@ impl Chains {
              holds as many values as you like"
         );
         let position = Some(Position::from(token.span.start));
-        Err(Error::Invalid {
-            what: "the statement".into(),
-            reason,
-            position,
-        })
+        Err(Error::Invalid { what: "the statement".into(), reason, position })
     }
 }
 
@@ -107,10 +103,7 @@ mod tests {
     fn a_chain_over_calls_is_a_chain() {
         let chain = vec!["f(a, b)"; 102].join(" + ");
         let error = ensure_not_too_long(&format!("SELECT {chain}")).unwrap_err();
-        assert!(
-            error.to_string().contains("more than 100 operators"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("more than 100 operators"), "{error}");
     }
 
     #[test]

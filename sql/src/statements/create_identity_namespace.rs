@@ -29,11 +29,7 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<CreateIdentityNamesp
     let name = words.name("the namespace's name")?;
     let has_options =
         words.parser().peek_token().token == datafusion::sql::sqlparser::tokenizer::Token::LParen;
-    let options = if has_options {
-        namespace_options::parse(words)?
-    } else {
-        Vec::new()
-    };
+    let options = if has_options { namespace_options::parse(words)? } else { Vec::new() };
     Ok(Some(CreateIdentityNamespace { name, options }))
 }
 
@@ -43,10 +39,7 @@ impl CreateIdentityNamespace {
         let store = session.database().store();
         let catalog = store.catalog(store.snapshot().await?.as_ref()).await?;
         if catalog.namespace_number(&self.name).is_some() {
-            return Err(Error::Exists {
-                named: Named::Namespace,
-                name: self.name,
-            });
+            return Err(Error::Exists { named: Named::Namespace, name: self.name });
         }
         if events_schema(&catalog).index_of(&self.name).is_ok() {
             let reason = "events have a column of that name already";

@@ -34,25 +34,11 @@ pub(super) enum Replace {
 pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<CreateSegment>> {
     let openings: [(&[&str], Replace, SegmentKind); 4] = [
         (&["CREATE", "SEGMENT"], Replace::No, SegmentKind::Dynamic),
-        (
-            &["CREATE", "STATIC", "SEGMENT"],
-            Replace::No,
-            SegmentKind::Static,
-        ),
-        (
-            &["CREATE", "OR", "REPLACE", "SEGMENT"],
-            Replace::Yes,
-            SegmentKind::Dynamic,
-        ),
-        (
-            &["CREATE", "OR", "REPLACE", "STATIC", "SEGMENT"],
-            Replace::Yes,
-            SegmentKind::Static,
-        ),
+        (&["CREATE", "STATIC", "SEGMENT"], Replace::No, SegmentKind::Static),
+        (&["CREATE", "OR", "REPLACE", "SEGMENT"], Replace::Yes, SegmentKind::Dynamic),
+        (&["CREATE", "OR", "REPLACE", "STATIC", "SEGMENT"], Replace::Yes, SegmentKind::Static),
     ];
-    let opening = openings
-        .into_iter()
-        .find(|(opening, _, _)| words.take(opening));
+    let opening = openings.into_iter().find(|(opening, _, _)| words.take(opening));
     let Some((_, replace, kind)) = opening else {
         return Ok(None);
     };
@@ -63,13 +49,7 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<CreateSegment>> {
     };
     words.expect(&["AS"])?;
     let sql = words.query_text()?;
-    Ok(Some(CreateSegment {
-        name,
-        replace,
-        kind,
-        comment,
-        sql,
-    }))
+    Ok(Some(CreateSegment { name, replace, kind, comment, sql }))
 }
 
 impl CreateSegment {
@@ -100,17 +80,12 @@ impl CreateSegment {
         }]);
         let number = published.await?.first().map_or(1, |version| version.number);
         let name = &self.name;
-        Answer::of_message(format!(
-            "segment '{name}' version {number}: {customers} customers"
-        ))
+        Answer::of_message(format!("segment '{name}' version {number}: {customers} customers"))
     }
 
     fn ensure_free(&self, catalog: &Catalog) -> Result<()> {
         if self.replace == Replace::No && catalog.segments.contains_key(&self.name) {
-            return Err(Error::Exists {
-                named: Named::Segment,
-                name: self.name.clone(),
-            });
+            return Err(Error::Exists { named: Named::Segment, name: self.name.clone() });
         }
         Ok(())
     }
@@ -145,10 +120,7 @@ fn ensure_no_circle(name: &str, uses: &[String], catalog: &Catalog) -> Result<()
     while let Some(used) = waiting.pop() {
         if used == name {
             let through = uses.to_vec();
-            return Err(Error::SegmentCircle {
-                name: name.to_owned(),
-                through,
-            });
+            return Err(Error::SegmentCircle { name: name.to_owned(), through });
         }
         if reached.insert(used.clone())
             && let Some(segment) = catalog.segments.get(&used)

@@ -41,22 +41,10 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<DropSegment>> {
     if !words.take(&["DROP", "SEGMENT"]) {
         return Ok(None);
     }
-    let missing = if words.take(&["IF", "EXISTS"]) {
-        Missing::Ignore
-    } else {
-        Missing::Refuse
-    };
+    let missing = if words.take(&["IF", "EXISTS"]) { Missing::Ignore } else { Missing::Refuse };
     let name = words.name("the segment's name")?;
-    let users = if words.take(&["CASCADE"]) {
-        Users::Drop
-    } else {
-        Users::Refuse
-    };
-    Ok(Some(DropSegment {
-        name,
-        missing,
-        users,
-    }))
+    let users = if words.take(&["CASCADE"]) { Users::Drop } else { Users::Refuse };
+    Ok(Some(DropSegment { name, missing, users }))
 }
 
 impl DropSegment {
@@ -74,10 +62,7 @@ impl DropSegment {
             };
         }
         let names = self.names(&catalog)?;
-        let ids = names
-            .iter()
-            .filter_map(|name| Some(catalog.segments.get(name)?.id))
-            .collect();
+        let ids = names.iter().filter_map(|name| Some(catalog.segments.get(name)?.id)).collect();
         store
             .update_catalog(|catalog| {
                 // A segment that came to read this one meanwhile must be seen.
@@ -89,10 +74,7 @@ impl DropSegment {
             })
             .await?;
         drop_versions(store, ids).await?;
-        let names = names
-            .iter()
-            .map(|name| format!("'{name}'"))
-            .collect::<Vec<_>>();
+        let names = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
         Answer::of_message(format!("dropped {}", names.join(", ")))
     }
 
@@ -108,10 +90,7 @@ impl DropSegment {
                 return Ok(names);
             }
             if self.users == Users::Refuse {
-                return Err(Error::SegmentInUse {
-                    name: self.name.clone(),
-                    used_by,
-                });
+                return Err(Error::SegmentInUse { name: self.name.clone(), used_by });
             }
             names.extend(used_by);
         }
@@ -120,9 +99,7 @@ impl DropSegment {
 
 /// Lets the versions of dropped segments go; numbers are never used twice, so nobody needs them.
 async fn drop_versions(store: &Store, segment_ids: Vec<u32>) -> Result<()> {
-    let actions = segment_ids
-        .into_iter()
-        .map(|segment_id| Action::DropSegment { segment_id });
+    let actions = segment_ids.into_iter().map(|segment_id| Action::DropSegment { segment_id });
     let draft = DraftCommit {
         based_on: store.snapshot().await?,
         operation: Operation::ChangeCatalog,

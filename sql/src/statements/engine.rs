@@ -39,11 +39,7 @@ pub(super) async fn run(session: &Session, statement: EngineStatement) -> Result
 /// Changes the session's own settings, and takes the change back when it cannot be read with.
 async fn set(session: &Session, statement: EngineStatement) -> Result<Answer> {
     let before = session.context().copied_config();
-    let plan = session
-        .context()
-        .state()
-        .statement_to_plan(statement)
-        .await?;
+    let plan = session.context().state().statement_to_plan(statement).await?;
     if let LogicalPlan::Statement(PlannedStatement::SetVariable(setting)) = &plan {
         ensure_of_session(&setting.variable)?;
     }
@@ -61,17 +57,9 @@ async fn reset(session: &Session, name: &str, statement: EngineStatement) -> Res
     ensure_of_session(name)?;
     if name.to_lowercase().starts_with("habitue.") {
         let state = session.context().state_ref();
-        state
-            .write()
-            .config_mut()
-            .options_mut()
-            .set(&name.to_lowercase(), "default")?;
+        state.write().config_mut().options_mut().set(&name.to_lowercase(), "default")?;
     } else {
-        let plan = session
-            .context()
-            .state()
-            .statement_to_plan(statement)
-            .await?;
+        let plan = session.context().state().statement_to_plan(statement).await?;
         session.context().execute_logical_plan(plan).await?;
     }
     Answer::of_message("reset")

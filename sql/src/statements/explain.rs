@@ -21,25 +21,17 @@ pub(crate) struct Explain {
 /// EXPLAIN [ANALYZE] INSERT INTO events query
 /// ```
 pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<Explain>> {
-    let openings: [(&[&str], &str); 2] = [
-        (&["EXPLAIN", "ANALYZE"], "EXPLAIN ANALYZE"),
-        (&["EXPLAIN"], "EXPLAIN"),
-    ];
+    let openings: [(&[&str], &str); 2] =
+        [(&["EXPLAIN", "ANALYZE"], "EXPLAIN ANALYZE"), (&["EXPLAIN"], "EXPLAIN")];
     let Some((taken, opening)) = openings.into_iter().find(|(words_, _)| words.come(words_)) else {
         return Ok(None);
     };
     words.take(taken);
     if let Some(statement) = create_segment::parse(words)? {
-        return Ok(Some(Explain {
-            opening,
-            query: statement.query_sql().to_owned(),
-        }));
+        return Ok(Some(Explain { opening, query: statement.query_sql().to_owned() }));
     }
     if let Some(statement) = insert_events::parse(words)? {
-        return Ok(Some(Explain {
-            opening,
-            query: statement.query_sql().to_owned(),
-        }));
+        return Ok(Some(Explain { opening, query: statement.query_sql().to_owned() }));
     }
     // The engine's: it must see its own opening again.
     for _ in taken {

@@ -36,18 +36,11 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<InsertEvents>> {
 
 /// Takes the opening words if the table is ours, with or without its schema.
 fn names_events(words: &mut Words<'_>) -> bool {
-    let ours: [&[&str]; 3] = [
-        &["events"],
-        &["main", "events"],
-        &["habitue", "main", "events"],
-    ];
+    let ours: [&[&str]; 3] = [&["events"], &["main", "events"], &["habitue", "main", "events"]];
     let tokens = |path: &[&str]| 2 + 2 * path.len() - 1;
     let named = ours.into_iter().find(|path| {
         let is_next = |place: usize, name: &str| words.comes_at(2 + 2 * place, name);
-        let names = path
-            .iter()
-            .enumerate()
-            .all(|(place, name)| is_next(place, name));
+        let names = path.iter().enumerate().all(|(place, name)| is_next(place, name));
         names && words.parser().peek_nth_token(tokens(path)).token != Token::Period
     });
     let taken = named.map_or(0, tokens);
@@ -85,10 +78,7 @@ impl InsertEvents {
         let answer = query.answer(plan).await?;
         let summary = events::insert(session.database().store(), self.columns, answer).await?;
         let mut message = format!("{} events", summary.events_accepted);
-        for (count, what) in [
-            (summary.duplicates, "duplicates"),
-            (summary.rejected, "rejected"),
-        ] {
+        for (count, what) in [(summary.duplicates, "duplicates"), (summary.rejected, "rejected")] {
             if count > 0 {
                 message.push_str(&format!(", {count} {what}"));
             }

@@ -39,17 +39,8 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<StateLink>> {
         false => String::new(),
     };
     let is_forced = kind == LinkKind::Manual && words.take(&["FORCE"]);
-    let kind = if is_forced {
-        LinkKind::ManualForced
-    } else {
-        kind
-    };
-    Ok(Some(StateLink {
-        one,
-        other,
-        kind,
-        reason,
-    }))
+    let kind = if is_forced { LinkKind::ManualForced } else { kind };
+    Ok(Some(StateLink { one, other, kind, reason }))
 }
 
 fn identifier(words: &mut Words<'_>) -> Result<NamedIdentifier> {
@@ -61,11 +52,8 @@ fn identifier(words: &mut Words<'_>) -> Result<NamedIdentifier> {
 impl StateLink {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
         ensure_newest(session)?;
-        let statement = Statement {
-            kind: self.kind,
-            reason: self.reason,
-            source: SOURCE.to_owned(),
-        };
+        let statement =
+            Statement { kind: self.kind, reason: self.reason, source: SOURCE.to_owned() };
         let store = session.database().store();
         let stated = store.state(&self.one, &self.other, &statement).await?;
         let moved = stated.changes.moved.len();
@@ -74,8 +62,6 @@ impl StateLink {
             false => "they are two customers (system.links says why)",
         };
         let version = stated.snapshot.version;
-        Answer::of_message(format!(
-            "{outcome}, {moved} identifiers moved, version {version}"
-        ))
+        Answer::of_message(format!("{outcome}, {moved} identifiers moved, version {version}"))
     }
 }

@@ -63,10 +63,7 @@ pub(crate) struct Located {
 /// All statements of a text.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Located>> {
     let located = locate(sql)?;
-    Ok(located
-        .into_iter()
-        .map(|(statement, _, _)| statement)
-        .collect())
+    Ok(located.into_iter().map(|(statement, _, _)| statement).collect())
 }
 
 /// Splits a text into its statements, so that each can be run and reported on by itself.
@@ -81,9 +78,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Located>> {
 /// ```
 pub fn split(sql: &str) -> Result<Vec<String>> {
     let located = locate(sql)?;
-    let texts = located
-        .into_iter()
-        .map(|(_, start, end)| sql[start..end].trim_end().to_owned());
+    let texts = located.into_iter().map(|(_, start, end)| sql[start..end].trim_end().to_owned());
     Ok(texts.collect())
 }
 
@@ -111,9 +106,7 @@ fn locate(sql: &str) -> Result<Vec<(Located, usize, usize)>> {
 
 /// The text of a statement at the place where it stands: what comes before it is blank.
 fn blank_before(sql: &str, start: usize, end: usize) -> String {
-    let before = sql[..start]
-        .chars()
-        .map(|letter| if letter == '\n' { '\n' } else { ' ' });
+    let before = sql[..start].chars().map(|letter| if letter == '\n' { '\n' } else { ' ' });
     before.collect::<String>() + &sql[start..end]
 }
 

@@ -17,14 +17,8 @@ pub(crate) enum NamespaceOption {
     Blocked(Vec<String>),
 }
 
-const KNOWN: [&str; 6] = [
-    "tier",
-    "unique",
-    "max_per_customer",
-    "max_degree",
-    "normalise",
-    "blocked",
-];
+const KNOWN: [&str; 6] =
+    ["tier", "unique", "max_per_customer", "max_degree", "normalise", "blocked"];
 
 /// ```text
 /// (tier = 1..255, unique = true|false, max_per_customer = n|none, max_degree = 'user_id 3, …',
@@ -81,24 +75,16 @@ fn limit(words: &mut Words<'_>) -> Result<Option<u32>> {
     }
     let number = words.number("a number or none")?;
     let limit = u32::try_from(number).ok().filter(|limit| *limit > 0);
-    let refused = || {
-        Error::invalid(
-            "max_per_customer",
-            format!("{number} came, 1 or more is wanted"),
-        )
-    };
+    let refused =
+        || Error::invalid("max_per_customer", format!("{number} came, 1 or more is wanted"));
     Ok(Some(limit.ok_or_else(refused)?))
 }
 
 fn degrees(words: &mut Words<'_>) -> Result<Vec<NamespaceOption>> {
     let text = words.text("limits as a text, like 'user_id 3'")?;
     let degree = |part: String| {
-        let refused = || {
-            Error::invalid(
-                "max_degree",
-                format!("'{part}' came, 'user_id 3' is wanted"),
-            )
-        };
+        let refused =
+            || Error::invalid("max_degree", format!("'{part}' came, 'user_id 3' is wanted"));
         let (other, limit) = part.split_once(char::is_whitespace).ok_or_else(refused)?;
         let limit = limit.trim().parse().map_err(|_| refused())?;
         Ok(NamespaceOption::MaxDegree(other.to_lowercase(), limit))
@@ -121,10 +107,7 @@ fn steps(words: &mut Words<'_>) -> Result<Vec<Normalise>> {
 }
 
 fn parts(text: &str) -> Vec<String> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(str::to_owned).collect()
 }
 

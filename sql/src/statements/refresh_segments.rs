@@ -31,9 +31,7 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<RefreshSegments>> {
         return Ok(Some(RefreshSegments::All));
     }
     if words.take(&["REFRESH", "SEGMENT"]) {
-        return Ok(Some(RefreshSegments::One(
-            words.name("the segment's name")?,
-        )));
+        return Ok(Some(RefreshSegments::One(words.name("the segment's name")?)));
     }
     match words.take(&["REFRESH"]) {
         true => Err(words.expected("SEGMENT name or ALL SEGMENTS")),
@@ -49,23 +47,15 @@ impl RefreshSegments {
         let names = self.names(query.pinned().catalog())?;
         let mut computed = Vec::with_capacity(names.len());
         for name in &names {
-            let version = compute(name, &query)
-                .await
-                .map_err(|error| Error::InSegment {
-                    name: name.clone(),
-                    source: Box::new(error),
-                })?;
+            let version = compute(name, &query).await.map_err(|error| Error::InSegment {
+                name: name.clone(),
+                source: Box::new(error),
+            })?;
             computed.push(version);
         }
         let published = match computed.is_empty() {
             true => Vec::new(),
-            false => {
-                session
-                    .database()
-                    .store()
-                    .publish_segments(computed)
-                    .await?
-            }
+            false => session.database().store().publish_segments(computed).await?,
         };
         answer(&names, &published)
     }
@@ -92,19 +82,13 @@ impl RefreshSegments {
 /// All segments that follow their definition, each after those that it reads.
 fn in_order_of_use(catalog: &Catalog) -> Vec<String> {
     let dynamic = |name: &&String| {
-        catalog
-            .segments
-            .get(*name)
-            .is_some_and(|segment| segment.kind == SegmentKind::Dynamic)
+        catalog.segments.get(*name).is_some_and(|segment| segment.kind == SegmentKind::Dynamic)
     };
     let mut waiting = catalog.segments.keys().filter(dynamic).collect::<Vec<_>>();
     let mut ordered = Vec::<String>::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let is_ready = |name: &&String| {
-            catalog.segments[*name]
-                .uses
-                .iter()
-                .all(|used| !waiting.contains(&used))
+            catalog.segments[*name].uses.iter().all(|used| !waiting.contains(&used))
         };
         let ready = waiting.iter().copied().filter(is_ready).collect::<Vec<_>>();
         if ready.is_empty() {
@@ -121,10 +105,7 @@ fn in_order_of_use(catalog: &Catalog) -> Vec<String> {
 async fn compute(name: &str, query: &Query) -> Result<NewSegmentVersion> {
     let pinned = query.pinned();
     let definition = pinned.segment(name)?;
-    let members = SegmentQuery::plan(&definition.sql, query)
-        .await?
-        .compute(query)
-        .await?;
+    let members = SegmentQuery::plan(&definition.sql, query).await?.compute(query).await?;
     pinned.set_members(name, Arc::new(Members::new(members.clone())));
     Ok(NewSegmentVersion {
         segment_id: definition.id,

@@ -28,11 +28,7 @@ impl SegmentQuery {
         let plan = query.plan(statement).await?;
         ensure_one_number(&plan)?;
         let needs = needs_of(&plan)?;
-        let mut uses = needs
-            .segments
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect::<Vec<_>>();
+        let mut uses = needs.segments.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         uses.dedup();
         Ok(Self { plan, uses })
     }
@@ -55,10 +51,7 @@ fn ensure_one_number(plan: &LogicalPlan) -> Result<()> {
         [field] if field.data_type() == &DataType::Null => return Ok(()),
         [field] => format!("column '{}' of type {}", field.name(), field.data_type()),
         fields => {
-            let names = fields
-                .iter()
-                .map(|field| field.name().as_str())
-                .collect::<Vec<_>>();
+            let names = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             format!("{} columns ({})", fields.len(), names.join(", "))
         }
     };
@@ -73,9 +66,7 @@ fn add_customers(batch: &RecordBatch, pinned: &Pinned, members: &mut RoaringBitm
     let map = pinned.identities().as_slice();
     for number in numbers.as_primitive::<Int64Type>().iter().flatten() {
         // A number that rests since a merge is today's customer.
-        let customer = usize::try_from(number)
-            .ok()
-            .and_then(|place| map.get(place));
+        let customer = usize::try_from(number).ok().and_then(|place| map.get(place));
         let Some(&customer) = customer else {
             let reason = format!("customer {number} came, and nobody ever had that number");
             return Err(Error::invalid("the query of a segment", reason));

@@ -14,9 +14,7 @@ fn parsed(sql: &str) -> Statement {
 #[test]
 fn a_segment_keeps_the_text_of_its_query() {
     let sql = "create or replace static segment VIP comment 'big' as\n SELECT customer_id /* all */ FROM events ; ";
-    let Statement::CreateSegment(statement) = parsed(sql) else {
-        panic!("{sql}")
-    };
+    let Statement::CreateSegment(statement) = parsed(sql) else { panic!("{sql}") };
     assert_eq!(statement.name, "vip");
     assert_eq!(statement.replace, Replace::Yes);
     assert_eq!(statement.kind, SegmentKind::Static);
@@ -31,10 +29,7 @@ fn a_quoted_name_keeps_its_letters() {
         panic!("no DROP SEGMENT")
     };
     assert_eq!(statement.name, "Big VIP");
-    assert_eq!(
-        (statement.missing, statement.users),
-        (Missing::Ignore, Users::Drop)
-    );
+    assert_eq!((statement.missing, statement.users), (Missing::Ignore, Users::Drop));
 }
 
 #[test]
@@ -42,32 +37,21 @@ fn statements_of_the_engine_are_handed_over() {
     let sql = "SELECT 1; EXPLAIN SELECT 2; CREATE TABLE t AS SELECT 3; INSERT INTO t VALUES (4)";
     let statements = parse(sql).unwrap();
     assert_eq!(statements.len(), 4);
-    assert!(
-        statements
-            .iter()
-            .all(|found| matches!(found.statement, Statement::Engine(_)))
-    );
+    assert!(statements.iter().all(|found| matches!(found.statement, Statement::Engine(_))));
 }
 
 #[test]
 fn inserts_into_events_are_ours_however_the_table_is_called() {
     for table in ["events", "main.events", "habitue.main.EVENTS"] {
         let sql = format!("INSERT INTO {table} (ts, event) SELECT now(), 'x'");
-        let Statement::InsertEvents(statement) = parsed(&sql) else {
-            panic!("{sql}")
-        };
-        assert_eq!(
-            statement.columns,
-            Some(vec!["ts".to_owned(), "event".to_owned()])
-        );
+        let Statement::InsertEvents(statement) = parsed(&sql) else { panic!("{sql}") };
+        assert_eq!(statement.columns, Some(vec!["ts".to_owned(), "event".to_owned()]));
     }
 }
 
 #[test]
 fn a_missing_word_is_named_with_its_place() {
-    let error = parse("CREATE SEGMENT vip SELECT 1")
-        .unwrap_err()
-        .to_string();
+    let error = parse("CREATE SEGMENT vip SELECT 1").unwrap_err().to_string();
     assert_eq!(error, "Expected: AS, found: SELECT (line 1, column 20)");
     let error = parse("SELECT 1;\nREFRESH vip").unwrap_err().to_string();
     assert!(error.contains("SEGMENT name or ALL SEGMENTS"), "{error}");
@@ -79,10 +63,7 @@ fn explain_shows_the_query_of_a_segment() {
     let Statement::Explain(explain) = parsed("EXPLAIN CREATE SEGMENT a AS SELECT 1") else {
         panic!("no EXPLAIN")
     };
-    assert_eq!(
-        (explain.opening, explain.query.as_str()),
-        ("EXPLAIN", "SELECT 1")
-    );
+    assert_eq!((explain.opening, explain.query.as_str()), ("EXPLAIN", "SELECT 1"));
 }
 
 #[test]
@@ -95,9 +76,7 @@ fn errors_of_a_later_statement_have_the_place_in_the_whole_text() {
 fn rules_of_a_namespace_are_read() {
     let sql = "ALTER IDENTITY NAMESPACE device_id SET (unique = true, max_per_customer = none, \
                max_degree = 'user_id 3', normalise = 'trim, lowercase', tier = 2, blocked = 'x, y')";
-    let Statement::AlterIdentityNamespace(statement) = parsed(sql) else {
-        panic!("{sql}")
-    };
+    let Statement::AlterIdentityNamespace(statement) = parsed(sql) else { panic!("{sql}") };
     assert_eq!(statement.options.len(), 6);
     let error = parse("ALTER IDENTITY NAMESPACE a SET (uniqe = true)").unwrap_err();
     assert!(error.to_string().contains("did you mean 'unique'?"));

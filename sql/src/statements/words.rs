@@ -37,10 +37,7 @@ impl<'a> Words<'a> {
 
     /// Whether these words come next.
     pub(super) fn come(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .enumerate()
-            .all(|(place, word)| self.comes_at(place, word))
+        words.iter().enumerate().all(|(place, word)| self.comes_at(place, word))
     }
 
     /// Whether this word is the one at this place from here.

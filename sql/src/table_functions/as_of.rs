@@ -34,30 +34,18 @@ impl AsOf {
     pub(super) fn read(call: &mut Call<'_>, zone: &str) -> Result<Self> {
         let zone = zone.to_owned();
         let Some(given) = call.constant(AS_OF)? else {
-            return Ok(Self {
-                bound: call.now()?,
-                end: End::Included,
-                zone,
-            });
+            return Ok(Self { bound: call.now()?, end: End::Included, zone });
         };
         let given = match given {
             Expr::Literal(value, _) if value.data_type().is_string() => parsed(call, &value)?,
             other => other,
         };
         match given.get_type(&DFSchema::empty())? {
-            DataType::Timestamp(..) => Ok(Self {
-                bound: given,
-                end: End::Included,
-                zone,
-            }),
+            DataType::Timestamp(..) => Ok(Self { bound: given, end: End::Included, zone }),
             DataType::Date32 => {
                 let tomorrow = period_number(CalendarUnit::Day, given, &zone) + lit(1i64);
                 let bound = calendar_start_udf().call(vec![lit("day"), tomorrow, lit(&*zone)]);
-                Ok(Self {
-                    bound,
-                    end: End::Excluded,
-                    zone,
-                })
+                Ok(Self { bound, end: End::Excluded, zone })
             }
             other => call.wrong(AS_OF, format!("{given} of type {other}")),
         }
@@ -112,10 +100,7 @@ fn day_of_date(date: Expr) -> Expr {
 
 /// Text that is a date means the day, any other the instant.
 fn parsed(call: &Call<'_>, text: &ScalarValue) -> Result<Expr> {
-    let is_date = text
-        .try_as_str()
-        .flatten()
-        .is_some_and(|text| text.trim().len() <= 10);
+    let is_date = text.try_as_str().flatten().is_some_and(|text| text.trim().len() <= 10);
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let wanted = if is_date { DataType::Date32 } else { instant };
     match text.cast_to(&wanted) {

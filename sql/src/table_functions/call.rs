@@ -62,18 +62,11 @@ impl<'a> Call<'a> {
         let conditions = match signature.positional {
             Positional::RelationAndConditions => positional,
             Positional::Relation => no_more(signature, positional)?,
-            Positional::RelationAndParameters => no_more(
-                signature,
-                name_positionals(signature, positional, &mut named),
-            )?,
+            Positional::RelationAndParameters => {
+                no_more(signature, name_positionals(signature, positional, &mut named))?
+            }
         };
-        Ok(Self {
-            signature,
-            context,
-            relation,
-            conditions,
-            named,
-        })
+        Ok(Self { signature, context, relation, conditions, named })
     }
 
     /// The relation that the function reads.
@@ -82,9 +75,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn has_column(&self, name: &str) -> bool {
-        self.relation
-            .schema()
-            .has_column_with_unqualified_name(name)
+        self.relation.schema().has_column_with_unqualified_name(name)
     }
 
     pub(super) fn type_of(&self, expression: &Expr) -> Result<DataType> {
@@ -121,23 +112,14 @@ impl<'a> Call<'a> {
         if let Some(given) = self.expression(name)? {
             return Ok(given);
         }
-        let matches = self
-            .relation
-            .schema()
-            .qualified_fields_with_unqualified_name(default);
+        let matches = self.relation.schema().qualified_fields_with_unqualified_name(default);
         match matches.as_slice() {
-            [(qualifier, field)] => Ok(Expr::Column(Column::new(
-                qualifier.cloned(),
-                field.name().clone(),
-            ))),
+            [(qualifier, field)] => {
+                Ok(Expr::Column(Column::new(qualifier.cloned(), field.name().clone())))
+            }
             _ => {
-                let names: Vec<&str> = self
-                    .relation
-                    .schema()
-                    .fields()
-                    .iter()
-                    .map(|f| f.name().as_str())
-                    .collect();
+                let names: Vec<&str> =
+                    self.relation.schema().fields().iter().map(|f| f.name().as_str()).collect();
                 let came = format!(
                     "no argument, and no column `{default}` in the relation ({})",
                     names.join(", ")
@@ -191,9 +173,7 @@ impl<'a> Call<'a> {
             return self.wrong(name, format!("`{came}`, which is not a constant"));
         };
         let simplifier = ExprSimplifier::new(SimplifyContext::default());
-        simplifier
-            .simplify(simplifier.coerce(planned, &nothing)?)
-            .map(Some)
+        simplifier.simplify(simplifier.coerce(planned, &nothing)?).map(Some)
     }
 
     /// A literal value.
@@ -224,10 +204,7 @@ impl<'a> Call<'a> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        match choices
-            .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(&text))
-        {
+        match choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
             Some((_, choice)) => Ok(Some(*choice)),
             None => self.wrong(name, format!("'{text}'")),
         }
@@ -261,11 +238,9 @@ impl<'a> Call<'a> {
             return Ok(None);
         };
         let numbers = match written {
-            SqlExpr::Array(array) => array
-                .elem
-                .iter()
-                .map(|number| number.to_string().parse().ok())
-                .collect(),
+            SqlExpr::Array(array) => {
+                array.elem.iter().map(|number| number.to_string().parse().ok()).collect()
+            }
             _ => None,
         };
         match numbers {
@@ -305,18 +280,13 @@ impl<'a> Call<'a> {
         if !self.is_on("members")? {
             return Ok(None);
         }
-        let function = self
-            .context
-            .context_provider()
-            .get_aggregate_meta("bitmap_agg");
+        let function = self.context.context_provider().get_aggregate_meta("bitmap_agg");
         function.ok_or_else(|| self.missing("bitmap_agg")).map(Some)
     }
 
     fn missing(&self, name: &str) -> DataFusionError {
         let function = self.signature.name;
-        DataFusionError::Plan(format!(
-            "{function} needs a function of the session. missing={name}"
-        ))
+        DataFusionError::Plan(format!("{function} needs a function of the session. missing={name}"))
     }
 
     /// An error that says which argument, what came, what is wanted, and an example.
@@ -338,8 +308,7 @@ fn take_arguments(call: &mut TableFactor) -> Vec<FunctionArg> {
         return Vec::new();
     };
     *alias = None;
-    args.take()
-        .map_or_else(Vec::new, |arguments| arguments.args)
+    args.take().map_or_else(Vec::new, |arguments| arguments.args)
 }
 
 fn read_argument(
@@ -349,16 +318,10 @@ fn read_argument(
     let written = argument.to_string();
     let (name, value, operator) = match argument {
         FunctionArg::Unnamed(value) => (None, value, FunctionArgOperator::RightArrow),
-        FunctionArg::Named {
-            name,
-            arg,
-            operator,
-        } => (Some(name), arg, operator),
-        FunctionArg::ExprNamed {
-            name: SqlExpr::Identifier(name),
-            arg,
-            operator,
-        } => (Some(name), arg, operator),
+        FunctionArg::Named { name, arg, operator } => (Some(name), arg, operator),
+        FunctionArg::ExprNamed { name: SqlExpr::Identifier(name), arg, operator } => {
+            (Some(name), arg, operator)
+        }
         FunctionArg::ExprNamed { .. } => {
             (None, FunctionArgExpr::Wildcard, FunctionArgOperator::Value)
         }
@@ -378,14 +341,7 @@ fn read_argument(
         // Some dialects read `event = 'visit'` as a named argument; it is a condition.
         None if operator == FunctionArgOperator::Equals => {
             let left = Box::new(SqlExpr::Identifier(name));
-            Ok((
-                None,
-                SqlExpr::BinaryOp {
-                    left,
-                    op: BinaryOperator::Eq,
-                    right: Box::new(value),
-                },
-            ))
+            Ok((None, SqlExpr::BinaryOp { left, op: BinaryOperator::Eq, right: Box::new(value) }))
         }
         None => Err(pointing_at(signature.unknown(&name.value), name.span)),
     }

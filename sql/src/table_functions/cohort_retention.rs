@@ -39,21 +39,9 @@ pub(super) const SIGNATURE: Signature = Signature {
     positional: Positional::Relation,
     parameters: &[
         Parameter::new("unit", "'day', 'week' or 'month'", "unit => 'month'"),
-        Parameter::new(
-            "kind",
-            "'bounded', 'unbounded' or 'bracket'",
-            "kind => 'bounded'",
-        ),
-        Parameter::new(
-            "brackets",
-            "at least two rising periods",
-            "brackets => [0, 1, 7, 30]",
-        ),
-        Parameter::new(
-            "periods",
-            "how many periods after the first",
-            "periods => 12",
-        ),
+        Parameter::new("kind", "'bounded', 'unbounded' or 'bracket'", "kind => 'bounded'"),
+        Parameter::new("brackets", "at least two rising periods", "brackets => [0, 1, 7, 30]"),
+        Parameter::new("periods", "how many periods after the first", "periods => 12"),
         Parameter::new("tz", "a time zone", "tz => 'Europe/Athens'"),
         Parameter::new("measure", "'customers' or 'amount'", "measure => 'amount'"),
         Parameter::new("start", "a condition", "start => event = 'signup'"),
@@ -105,21 +93,14 @@ pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
 
 impl Retention {
     fn read(call: &mut Call<'_>) -> Result<Self> {
-        let unit = call
-            .choice("unit", &CalendarUnit::NAMES)?
-            .unwrap_or(CalendarUnit::Month);
+        let unit = call.choice("unit", &CalendarUnit::NAMES)?.unwrap_or(CalendarUnit::Month);
         let zone = call.time_zone("tz")?;
-        let measures = [
-            ("customers", Measure::Customers),
-            ("amount", Measure::Amount),
-        ];
+        let measures = [("customers", Measure::Customers), ("amount", Measure::Amount)];
         let as_of = AsOf::read(call, &zone)?;
         Ok(Self {
             unit,
             kind: read_kind(call)?,
-            measure: call
-                .choice("measure", &measures)?
-                .unwrap_or(Measure::Customers),
+            measure: call.choice("measure", &measures)?.unwrap_or(Measure::Customers),
             members: call.members()?,
             periods: call.count("periods")?,
             zone,
@@ -165,12 +146,7 @@ impl Retention {
         if needs_exact_times {
             keys.push(column("ts"));
         }
-        let begin = over_all(
-            min_udaf(),
-            column("first_start"),
-            None,
-            vec![column("customer")],
-        );
+        let begin = over_all(min_udaf(), column("first_start"), None, vec![column("customer")]);
         let first_period = period_number(self.unit, column("begin"), &self.zone);
         let returned = column("last_return").gt_eq(column("begin"));
         let periods = events.aggregate(
@@ -217,12 +193,9 @@ impl Retention {
                     Some(last) => case(reached.clone().gt(lit(last)), lit(last), reached),
                     None => reached,
                 };
-                (
-                    numbers_between(lit(0i64), reached + lit(1i64)),
-                    column("begun"),
-                )
+                (numbers_between(lit(0i64), reached + lit(1i64)), column("begun"))
             }
-            Kind::Bracket(edges) => (bracket_of(column("period"), edges), column("begun")),
+            Kind::Bracket(edges) => (bracket_of(&column("period"), edges), column("begun")),
         };
         let columns = ["customer", "cohort", "returned", "amount"].map(column);
         let mut columns = columns.to_vec();
@@ -253,11 +226,7 @@ impl Retention {
             retained.alias("retained"),
         ];
         if let Some(bitmap_agg) = &self.members {
-            counts.push(members(
-                bitmap_agg,
-                column("customer"),
-                Some(column("returned")),
-            )?);
+            counts.push(members(bitmap_agg, column("customer"), Some(column("returned")))?);
         }
         placed.aggregate(["cohort", "period"].map(column), counts)
     }
@@ -276,12 +245,7 @@ impl Retention {
         let is_first = column("period").eq(lit(0i64));
         let base = over_all(max_udaf(), column("retained"), Some(is_first), cohort());
         let last = over_all(max_udaf(), column("period"), None, vec![]);
-        let windows = vec![
-            ("next", next),
-            ("size", size),
-            ("base", base),
-            ("last", last),
-        ];
+        let windows = vec![("next", next), ("size", size), ("base", base), ("last", last)];
         let last = match (&self.kind, self.periods) {
             (Kind::Bracket(edges), _) => lit(edges.len() as i64 - 2),
             (_, Some(last)) => lit(last),
@@ -306,7 +270,7 @@ impl Retention {
             Kind::Bounded | Kind::Unbounded => (column("period"), column("period")),
             Kind::Bracket(edges) => {
                 let ends: Vec<i64> = edges[1..].iter().map(|end| end - 1).collect();
-                (nth(column("period"), edges), nth(column("period"), &ends))
+                (nth(&column("period"), edges), nth(&column("period"), &ends))
             }
         };
         let is_over = (column("cohort") + last).lt(self.as_of.open_period(self.unit));
@@ -315,10 +279,8 @@ impl Retention {
             Measure::Customers => (lit(0i64), column("size")),
             Measure::Amount => (no_money(), column("base")),
         };
-        let retained = coalesce(vec![
-            case(is_told.clone(), column("retained"), zero.clone()),
-            zero,
-        ]);
+        let retained =
+            coalesce(vec![case(is_told.clone(), column("retained"), zero.clone()), zero]);
         let nothing = Expr::Literal(ScalarValue::Null, None);
         let told_when_over = |value| case(is_over.clone(), value, nothing.clone());
         let mut columns = vec![
@@ -341,14 +303,11 @@ fn read_kind(call: &mut Call<'_>) -> Result<Kind> {
     let edges = call.numbers("brackets")?;
     let named = [("bounded", Kind::Bounded), ("unbounded", Kind::Unbounded)];
     let text = call.text("kind")?;
-    let is_bracket = text
-        .as_deref()
-        .map_or(edges.is_some(), |kind| kind.eq_ignore_ascii_case("bracket"));
+    let is_bracket =
+        text.as_deref().map_or(edges.is_some(), |kind| kind.eq_ignore_ascii_case("bracket"));
     if !is_bracket {
         let wanted = text.as_deref().unwrap_or("bounded");
-        let known = named
-            .into_iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let known = named.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         return match (known, edges) {
             (Some((_, kind)), None) => Ok(kind),
             (Some(_), Some(_)) => call.wrong("kind", format!("'{wanted}' together with brackets")),
@@ -366,11 +325,9 @@ fn read_kind(call: &mut Call<'_>) -> Result<Kind> {
 
 /// The place of the bracket that a period lies in; −1 outside of all, so that the customer's begin
 /// is not lost when no bracket holds period 0.
-fn bracket_of(period: Expr, edges: &[i64]) -> Expr {
+fn bracket_of(period: &Expr, edges: &[i64]) -> Expr {
     let outside = lit(-1i64);
-    let beyond = edges
-        .last()
-        .map_or_else(|| lit(false), |end| period.clone().gt_eq(lit(*end)));
+    let beyond = edges.last().map_or_else(|| lit(false), |end| period.clone().gt_eq(lit(*end)));
     let places = edges[..edges.len() - 1].iter().enumerate();
     let inside = places.fold(outside.clone(), |before, (place, first)| {
         case(period.clone().gt_eq(lit(*first)), lit(place as i64), before)
@@ -379,12 +336,9 @@ fn bracket_of(period: Expr, edges: &[i64]) -> Expr {
 }
 
 /// The value at this place.
-fn nth(place: Expr, values: &[i64]) -> Expr {
+fn nth(place: &Expr, values: &[i64]) -> Expr {
     let nothing = Expr::Literal(ScalarValue::Int64(None), None);
-    values
-        .iter()
-        .enumerate()
-        .fold(nothing, |before, (index, value)| {
-            case(place.clone().eq(lit(index as i64)), lit(*value), before)
-        })
+    values.iter().enumerate().fold(nothing, |before, (index, value)| {
+        case(place.clone().eq(lit(index as i64)), lit(*value), before)
+    })
 }

@@ -32,11 +32,7 @@ pub(super) const SIGNATURE: Signature = Signature {
     name: "funnel",
     positional: Positional::RelationAndConditions,
     parameters: &[
-        Parameter::new(
-            "within",
-            "an interval without months, or seconds",
-            "INTERVAL '7' DAY",
-        ),
+        Parameter::new("within", "an interval without months, or seconds", "INTERVAL '7' DAY"),
         Parameter::new("order", "'ordered', 'strict' or 'any'", "'ordered'"),
         Parameter::new("exclude", "a condition", "event = 'refund'"),
         Parameter::new("hold_constant", "an expression", "product_id"),
@@ -99,29 +95,25 @@ fn read_steps(call: &mut Call<'_>) -> Result<Vec<(String, Expr)>> {
             SIGNATURE.example
         );
     }
-    Ok(written
-        .into_iter()
-        .map(|(written, planned)| (step_name(&written), planned))
-        .collect())
+    Ok(written.into_iter().map(|(written, planned)| (step_name(&written), planned)).collect())
 }
 
 /// `event = 'visit'` is called visit; any other condition as it is written.
 fn step_name(condition: &SqlExpr) -> String {
     match condition {
         SqlExpr::Nested(inner) => step_name(inner),
-        SqlExpr::BinaryOp {
-            op: BinaryOperator::Eq,
-            right,
-            left,
-        } => match (left.as_ref(), right.as_ref()) {
-            (SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_), SqlExpr::Value(value)) => {
-                match &value.value {
+        SqlExpr::BinaryOp { op: BinaryOperator::Eq, right, left } => {
+            match (left.as_ref(), right.as_ref()) {
+                (
+                    SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_),
+                    SqlExpr::Value(value),
+                ) => match &value.value {
                     Value::SingleQuotedString(name) => name.clone(),
                     _ => condition.to_string(),
-                }
+                },
+                _ => condition.to_string(),
             }
-            _ => condition.to_string(),
-        },
+        }
         _ => condition.to_string(),
     }
 }
@@ -210,12 +202,8 @@ fn reached(
         .project(vec![
             column("customer"),
             column("reached_step"),
-            case(
-                is_first,
-                Expr::Literal(ScalarValue::Float64(None), None),
-                seconds,
-            )
-            .alias("seconds"),
+            case(is_first, Expr::Literal(ScalarValue::Float64(None), None), seconds)
+                .alias("seconds"),
         ])?;
     if !has_constants {
         return Ok(reached);
@@ -242,17 +230,10 @@ fn percentile_of_times(percentile: f64) -> Expr {
 
 /// All steps, also those that nobody reached, with the shares of the first and the previous one.
 fn report(names: &[String], tally: LogicalPlan, lists_members: bool) -> Result<LogicalPlan> {
-    let rows = names
-        .iter()
-        .zip(1i64..)
-        .map(|(name, step)| vec![lit(step), lit(name.as_str())]);
+    let rows = names.iter().zip(1i64..).map(|(name, step)| vec![lit(step), lit(name.as_str())]);
     let by_step = || vec![column("step").sort(true, false)];
-    let first = first_value(column("customers"))
-        .order_by(by_step())
-        .build()?;
-    let previous = lag(column("customers"), Some(1), None)
-        .order_by(by_step())
-        .build()?;
+    let first = first_value(column("customers")).order_by(by_step()).build()?;
+    let previous = lag(column("customers"), Some(1), None).order_by(by_step()).build()?;
     let customers = coalesce(vec![column("reached"), lit(0i64)]);
     let mut columns = vec![column("step"), column("name"), customers.alias("customers")];
     columns.extend(["median_seconds", "p90_seconds"].map(column));
@@ -269,20 +250,11 @@ fn report(names: &[String], tally: LogicalPlan, lists_members: bool) -> Result<L
         columns.push(coalesce(vec![column("members"), nobody()?]).alias("members"));
         shown.push(column("members"));
     }
-    let all_steps = LogicalPlanBuilder::values(rows.collect())?.project(vec![
-        column("column1").alias("step"),
-        column("column2").alias("name"),
-    ])?;
+    let all_steps = LogicalPlanBuilder::values(rows.collect())?
+        .project(vec![column("column1").alias("step"), column("column2").alias("name")])?;
     let joined = all_steps
-        .join(
-            tally,
-            JoinType::Left,
-            (vec!["step"], vec!["reached_step"]),
-            None,
-        )?
+        .join(tally, JoinType::Left, (vec!["step"], vec!["reached_step"]), None)?
         .project(columns)?
         .build()?;
-    with_windows(joined, vec![("first", first), ("previous", previous)])?
-        .project(shown)?
-        .build()
+    with_windows(joined, vec![("first", first), ("previous", previous)])?.project(shown)?.build()
 }

@@ -39,22 +39,10 @@ struct TableFunction {
 }
 
 const FUNCTIONS: [TableFunction; 4] = [
-    TableFunction {
-        signature: &rfm::SIGNATURE,
-        plan: rfm::plan,
-    },
-    TableFunction {
-        signature: &cohort_retention::SIGNATURE,
-        plan: cohort_retention::plan,
-    },
-    TableFunction {
-        signature: &funnel::SIGNATURE,
-        plan: funnel::plan,
-    },
-    TableFunction {
-        signature: &connected_components::SIGNATURE,
-        plan: connected_components::plan,
-    },
+    TableFunction { signature: &rfm::SIGNATURE, plan: rfm::plan },
+    TableFunction { signature: &cohort_retention::SIGNATURE, plan: cohort_retention::plan },
+    TableFunction { signature: &funnel::SIGNATURE, plan: funnel::plan },
+    TableFunction { signature: &connected_components::SIGNATURE, plan: connected_components::plan },
 ];
 
 /// Plans calls of our table functions; hands every other relation on.
@@ -95,29 +83,18 @@ impl RelationPlanner for TableFunctions {
         let alias = alias.clone();
         let mut call = Call::read(function.signature, relation, &self.tables, context)?;
         let plan = (function.plan)(&mut call)?;
-        let named = LogicalPlanBuilder::from(plan)
-            .alias(function.signature.name)?
-            .build()?;
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            named, alias,
-        ))))
+        let named = LogicalPlanBuilder::from(plan).alias(function.signature.name)?.build()?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(named, alias))))
     }
 }
 
 fn called_function(relation: &TableFactor) -> Option<&'static TableFunction> {
-    let TableFactor::Table {
-        name,
-        args: Some(_),
-        ..
-    } = relation
-    else {
+    let TableFactor::Table { name, args: Some(_), .. } = relation else {
         return None;
     };
     let [part] = name.0.as_slice() else {
         return None;
     };
     let called = &part.as_ident()?.value;
-    FUNCTIONS
-        .iter()
-        .find(|function| function.signature.name.eq_ignore_ascii_case(called))
+    FUNCTIONS.iter().find(|function| function.signature.name.eq_ignore_ascii_case(called))
 }

@@ -22,11 +22,7 @@ impl Parameter {
         wanted: &'static str,
         example: &'static str,
     ) -> Self {
-        Self {
-            name,
-            wanted,
-            example,
-        }
+        Self { name, wanted, example }
     }
 }
 
@@ -69,11 +65,7 @@ impl Signature {
 
     /// "funnel has no argument `witin`; did you mean `within`? …"
     pub(super) fn unknown(&self, name: &str) -> String {
-        let names: Vec<&str> = self
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name)
-            .collect();
+        let names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name).collect();
         format!(
             "{} has no argument `{name}`{}; it takes {}. example: {}",
             self.name,

@@ -128,12 +128,7 @@ pub(super) fn with_windows(
     input: LogicalPlan,
     windows: Vec<(&str, Expr)>,
 ) -> Result<LogicalPlanBuilder> {
-    let mut columns: Vec<Expr> = input
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
-        .collect();
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     columns.extend(windows.iter().map(|(name, window)| {
         Expr::Column(Column::from_name(window.schema_name().to_string())).alias(*name)
     }));

@@ -20,9 +20,7 @@ pub(super) struct Relations<'a> {
 impl Relations<'_> {
     fn plan(&mut self, relation: TableFactor) -> Result<LogicalPlan> {
         let named = match &relation {
-            TableFactor::Table {
-                name, args: None, ..
-            } => Some(name.clone()),
+            TableFactor::Table { name, args: None, .. } => Some(name.clone()),
             _ => None,
         };
         match (self.context.plan(relation), named) {
@@ -55,10 +53,7 @@ pub(super) fn plan_relation(
             }
         };
     }
-    if let Some(relation) = positional
-        .first()
-        .and_then(|first| relation_of(first, pattern))
-    {
+    if let Some(relation) = positional.first().and_then(|first| relation_of(first, pattern)) {
         // A name among conditions may be a table or a column of truth values; tables go first.
         let may_be_condition = signature.positional == Positional::RelationAndConditions
             && !matches!(relation, TableFactor::Derived { .. });
@@ -70,11 +65,7 @@ pub(super) fn plan_relation(
             }
         }
     }
-    relations.plan(table(
-        pattern,
-        ObjectName::from(Ident::new(DEFAULT_RELATION)),
-        None,
-    ))
+    relations.plan(table(pattern, ObjectName::from(Ident::new(DEFAULT_RELATION)), None))
 }
 
 /// What this expression means where a relation can stand; None for what can only be a value.
@@ -92,10 +83,7 @@ fn relation_of(expression: &SqlExpr, pattern: &TableFactor) -> Option<TableFacto
         }
         SqlExpr::Function(function) => match &function.args {
             FunctionArguments::List(list) => {
-                let arguments = TableFunctionArgs {
-                    args: list.args.clone(),
-                    settings: None,
-                };
+                let arguments = TableFunctionArgs { args: list.args.clone(), settings: None };
                 Some(table(pattern, function.name.clone(), Some(arguments)))
             }
             _ => None,

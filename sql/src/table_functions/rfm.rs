@@ -28,26 +28,14 @@ pub(super) const SIGNATURE: Signature = Signature {
     positional: Positional::Relation,
     parameters: &[
         Parameter::new(AS_OF, "a timestamp or a date", "as_of => DATE '2024-12-31'"),
-        Parameter::new(
-            "window",
-            "an interval longer than nothing",
-            "window => INTERVAL '1' YEAR",
-        ),
-        Parameter::new(
-            "customer",
-            "whose purchases they are",
-            "customer => user_id",
-        ),
+        Parameter::new("window", "an interval longer than nothing", "window => INTERVAL '1' YEAR"),
+        Parameter::new("customer", "whose purchases they are", "customer => user_id"),
         Parameter::new("ts", "a timestamp or a date", "ts => ordered_at"),
         Parameter::new("amount", "a number", "amount => price * quantity"),
         Parameter::new("purchase", "a condition", "purchase => event = 'order'"),
         Parameter::new("refund", "a condition", "refund => event = 'refund'"),
         Parameter::new("method", "'quantile' or 'ntile'", "method => 'ntile'"),
-        Parameter::new(
-            "score_money",
-            "'mean', 'total' or 'year'",
-            "score_money => 'total'",
-        ),
+        Parameter::new("score_money", "'mean', 'total' or 'year'", "score_money => 'total'"),
         Parameter::new("tz", "a time zone", "tz => 'Europe/Athens'"),
     ],
     example: "rfm(events, as_of => DATE '2024-12-31', window => INTERVAL '1' YEAR)",
@@ -55,11 +43,8 @@ pub(super) const SIGNATURE: Signature = Signature {
 
 const METHODS: [(&str, &str); 2] = [("quantile", "quantile"), ("ntile", "ntile")];
 /// Which column the score m is made from.
-const MONEY: [(&str, &str); 3] = [
-    ("mean", "monetary"),
-    ("total", "monetary_total"),
-    ("year", "monetary_year"),
-];
+const MONEY: [(&str, &str); 3] =
+    [("mean", "monetary"), ("total", "monetary_total"), ("year", "monetary_year")];
 const DAYS_PER_YEAR: f64 = 365.25;
 const NANOSECONDS_PER_DAY: f64 = 86_400e9;
 
@@ -120,14 +105,12 @@ impl Rfm {
         if let Some((window, _)) = &self.window {
             counts = counts.and(self.as_of.is_within(&ts, &time_type, lit(window.clone())));
         }
-        LogicalPlanBuilder::from(call.relation())
-            .filter(counts.and(matters))?
-            .project(vec![
-                customer.alias("customer_id"),
-                ts.alias("ts"),
-                amount.alias("amount"),
-                purchase.and(!is_refund).alias("is_purchase"),
-            ])
+        LogicalPlanBuilder::from(call.relation()).filter(counts.and(matters))?.project(vec![
+            customer.alias("customer_id"),
+            ts.alias("ts"),
+            amount.alias("amount"),
+            purchase.and(!is_refund).alias("is_purchase"),
+        ])
     }
 
     /// One row per customer: the raw values.
@@ -198,9 +181,7 @@ impl Rfm {
             return Ok(score);
         }
         // Parts of equal size must part equal values somewhere: by the customer's number.
-        score
-            .order_by(vec![column("customer_id").sort(true, false)])
-            .build()
+        score.order_by(vec![column("customer_id").sort(true, false)]).build()
     }
 }
 

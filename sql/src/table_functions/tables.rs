@@ -26,9 +26,7 @@ impl Tables {
             // network for its tables must be named in a subquery, which is read beforehand.
             schema.table(reference.table()).now_or_never()?.ok()?
         };
-        Self {
-            find: Box::new(find),
-        }
+        Self { find: Box::new(find) }
     }
 
     /// The scan of a table; None when the session has no such table.

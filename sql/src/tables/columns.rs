@@ -32,21 +32,14 @@ pub(crate) fn schema(fields: impl Into<Vec<Field>>) -> SchemaRef {
 
 /// BIGINTs; numbers that do not fit become the largest.
 pub(crate) fn bigints(values: impl IntoIterator<Item = u64>) -> ArrayRef {
-    let values = values
-        .into_iter()
-        .map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+    let values = values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX));
     Arc::new(Int64Array::from_iter_values(values))
 }
 
 /// BIGINTs or NULLs.
 pub(crate) fn optional_bigints(values: impl IntoIterator<Item = Option<u64>>) -> ArrayRef {
     let fitting = |value| i64::try_from(value).unwrap_or(i64::MAX);
-    Arc::new(
-        values
-            .into_iter()
-            .map(|value| value.map(fitting))
-            .collect::<Int64Array>(),
-    )
+    Arc::new(values.into_iter().map(|value| value.map(fitting)).collect::<Int64Array>())
 }
 
 /// Texts.
@@ -80,9 +73,7 @@ pub(crate) fn booleans(values: impl IntoIterator<Item = bool>) -> ArrayRef {
 /// The rows of a table as one batch.
 pub(crate) fn one_batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Vec<RecordBatch>> {
     let batch = RecordBatch::try_new(schema, columns);
-    batch
-        .map(|batch| vec![batch])
-        .map_err(|error| Error::from_datafusion(error.into(), ""))
+    batch.map(|batch| vec![batch]).map_err(|error| Error::from_datafusion(error.into(), ""))
 }
 
 /// A word as JSON spells it, without the quotes: the names of enumerations in the log.
@@ -103,9 +94,6 @@ pub(crate) fn conformed(batches: &[RecordBatch], schema: &SchemaRef) -> Result<V
         });
         RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?)
     };
-    let batches = batches
-        .iter()
-        .map(conform)
-        .collect::<Result<Vec<_>, ArrowError>>();
+    let batches = batches.iter().map(conform).collect::<Result<Vec<_>, ArrowError>>();
     batches.map_err(|error| Error::from_datafusion(error.into(), ""))
 }

@@ -25,9 +25,7 @@ impl IdentifierRows {
     }
 
     pub(crate) fn of_customer(customer: u64) -> Self {
-        Self {
-            customer: Some(customer),
-        }
+        Self { customer: Some(customer) }
     }
 
     fn wanted(&self, batch: RecordBatch) -> Result<RecordBatch> {
@@ -36,10 +34,8 @@ impl IdentifierRows {
         };
         let customers = batch.column(3).as_primitive::<Int64Type>();
         let wanted = i64::try_from(customer).unwrap_or(i64::MAX);
-        let is_wanted: BooleanArray = customers
-            .iter()
-            .map(|customer| Some(customer == Some(wanted)))
-            .collect();
+        let is_wanted: BooleanArray =
+            customers.iter().map(|customer| Some(customer == Some(wanted))).collect();
         filter_record_batch(&batch, &is_wanted)
             .map_err(|error| Error::from_datafusion(error.into(), ""))
     }
@@ -90,9 +86,8 @@ impl SnapshotRows for IdentifierRows {
     async fn rows(&self, pinned: &Pinned, _options: &ConfigOptions) -> Result<Vec<RecordBatch>> {
         let batches = pinned.store().identifier_batches(pinned.snapshot()).await?;
         let batches = conformed(&batches, &stored_schema())?;
-        let batches = batches
-            .iter()
-            .map(|batch| self.wanted(with_customers(batch, pinned, self.schema())?));
+        let batches =
+            batches.iter().map(|batch| self.wanted(with_customers(batch, pinned, self.schema())?));
         batches.collect()
     }
 }

@@ -46,17 +46,9 @@ impl SnapshotRows for IdentityNamespaces {
 
 fn max_degree(namespace: &Namespace) -> String {
     let limits = namespace.max_degree.iter();
-    limits
-        .map(|(other, limit)| format!("{other} {limit}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    limits.map(|(other, limit)| format!("{other} {limit}")).collect::<Vec<_>>().join(", ")
 }
 
 fn normalise(namespace: &Namespace) -> String {
-    namespace
-        .normalise
-        .iter()
-        .map(word)
-        .collect::<Vec<_>>()
-        .join(", ")
+    namespace.normalise.iter().map(word).collect::<Vec<_>>().join(", ")
 }

@@ -28,9 +28,7 @@ pub(super) struct LatestTraits {
 impl Default for LatestTraits {
     fn default() -> Self {
         let arguments = vec![DataType::Utf8, timestamp_type()];
-        Self {
-            signature: Signature::exact(arguments, Volatility::Immutable),
-        }
+        Self { signature: Signature::exact(arguments, Volatility::Immutable) }
     }
 }
 
@@ -127,10 +125,7 @@ impl Accumulator for Traits {
     }
 
     fn size(&self) -> usize {
-        let texts = self
-            .values
-            .iter()
-            .map(|(key, (_, value))| key.len() + value.len());
+        let texts = self.values.iter().map(|(key, (_, value))| key.len() + value.len());
         size_of_val(self) + texts.sum::<usize>() + self.values.len() * size_of::<(String, i64)>()
     }
 }
@@ -150,10 +145,7 @@ mod tests {
     #[test]
     fn the_newest_value_of_each_key_is_kept() {
         let rows = [(r#"{"city":"Bonn","plan":"a"}"#, 1), (r#"{"plan":"b"}"#, 2)];
-        assert_eq!(
-            merged(&rows).as_deref(),
-            Some(r#"{"city":"Bonn","plan":"b"}"#)
-        );
+        assert_eq!(merged(&rows).as_deref(), Some(r#"{"city":"Bonn","plan":"b"}"#));
     }
 
     #[test]
@@ -166,10 +158,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_text() {
-        assert_eq!(
-            merged(&[(r#"{"n":1.10}"#, 1)]).as_deref(),
-            Some(r#"{"n":1.10}"#)
-        );
+        assert_eq!(merged(&[(r#"{"n":1.10}"#, 1)]).as_deref(), Some(r#"{"n":1.10}"#));
     }
 
     #[test]

@@ -57,10 +57,7 @@ pub(crate) fn system(name: &str, pinned: &Arc<Pinned>) -> Option<Arc<dyn TablePr
 
 /// The table `identifiers`.
 pub(crate) fn identifiers(pinned: &Arc<Pinned>) -> Arc<dyn TableProvider> {
-    Arc::new(SnapshotTable::new(
-        pinned.clone(),
-        Arc::new(IdentifierRows::all()),
-    ))
+    Arc::new(SnapshotTable::new(pinned.clone(), Arc::new(IdentifierRows::all())))
 }
 
 /// Registers the aggregate that `customers` is made with.

@@ -6,12 +6,7 @@ use habitue_sql::{ErrorKind, LocalFiles};
 #[tokio::test]
 async fn wrong_names_are_answered_with_the_right_ones() {
     let session = small_shop().await.session();
-    rows_of(
-        &session,
-        "CREATE SEGMENT vip AS SELECT customer_id FROM events",
-    )
-    .await
-    .unwrap();
+    rows_of(&session, "CREATE SEGMENT vip AS SELECT customer_id FROM events").await.unwrap();
     for (sql, expected) in [
         (
             "SELECT *\nFROM segment('vpi')",
@@ -87,10 +82,7 @@ async fn deep_expressions_are_answered_or_refused() {
     let session = small_shop().await.session();
     let sum = |terms| format!("SELECT {}", vec!["1"; terms].join(" + "));
     let or = |terms: i64| {
-        let terms = (0..terms)
-            .map(|n| format!("amount = {n}"))
-            .collect::<Vec<_>>()
-            .join(" OR ");
+        let terms = (0..terms).map(|n| format!("amount = {n}")).collect::<Vec<_>>().join(" OR ");
         format!("SELECT count(*) FROM events WHERE {terms}")
     };
     let unions = |terms| vec!["SELECT 1"; terms].join(" UNION ALL ");
@@ -108,9 +100,7 @@ async fn deep_expressions_are_answered_or_refused() {
         let start = sql.chars().take(40).collect::<String>();
         let session = session.clone();
         let task = tokio::spawn(async move { rows_of(&session, &sql).await });
-        let answer = task
-            .await
-            .expect("the statement must not take the task down");
+        let answer = task.await.expect("the statement must not take the task down");
         assert_eq!(answer.is_ok(), is_answered, "{start}: {:?}", answer.err());
     }
 }
@@ -119,13 +109,8 @@ async fn deep_expressions_are_answered_or_refused() {
 async fn too_little_memory_is_an_error_that_says_so() {
     use habitue_sql::{Database, DatabaseOptions};
     let database = small_shop().await;
-    let options = DatabaseOptions {
-        memory_bytes_max: 1 << 10,
-        ..database.options().clone()
-    };
-    let session = Database::new(database.store().clone(), options)
-        .unwrap()
-        .session();
+    let options = DatabaseOptions { memory_bytes_max: 1 << 10, ..database.options().clone() };
+    let session = Database::new(database.store().clone(), options).unwrap().session();
     let sql = "SELECT event_id, count(*) FROM events CROSS JOIN generate_series(1, 100000) GROUP BY 1, value";
     let error = rows_of(&session, sql).await.unwrap_err();
     assert!(error.to_string().contains("memory"), "{error}");

@@ -12,11 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 /// A year of a shop in several files, with segments.
 async fn shop() -> Database {
     let database = empty_database(LocalFiles::Refused).await;
-    let options = ShopOptions {
-        customers: 150,
-        days: 120,
-        ..ShopOptions::default()
-    };
+    let options = ShopOptions { customers: 150, days: 120, ..ShopOptions::default() };
     let received_at = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
     for (number, batch) in batches(options, 1_000).enumerate() {
         let source = IngestOptions::new(format!("part {number}"), received_at);
@@ -36,50 +32,28 @@ async fn shop() -> Database {
 }
 
 async fn set_pruning(session: &Session, pruning: &str) {
-    rows_of(session, &format!("SET habitue.pruning = {pruning}"))
-        .await
-        .unwrap();
+    rows_of(session, &format!("SET habitue.pruning = {pruning}")).await.unwrap();
 }
 
 async fn plan(session: &Session, condition: &str) -> String {
-    table_of(
-        session,
-        &format!("EXPLAIN SELECT count(event_id) FROM events WHERE {condition}"),
-    )
-    .await
+    table_of(session, &format!("EXPLAIN SELECT count(event_id) FROM events WHERE {condition}"))
+        .await
 }
 
 #[tokio::test]
 async fn files_are_left_out_for_each_reason() {
     let session = small_shop().await.session();
-    rows_of(
-        &session,
-        "CREATE SEGMENT ada AS SELECT customer_of('user_id', 'u1')",
-    )
-    .await
-    .unwrap();
-    rows_of(
-        &session,
-        "CREATE SEGMENT d4 AS SELECT customer_of('anonymous_id', 'd-4')",
-    )
-    .await
-    .unwrap();
+    rows_of(&session, "CREATE SEGMENT ada AS SELECT customer_of('user_id', 'u1')").await.unwrap();
+    rows_of(&session, "CREATE SEGMENT d4 AS SELECT customer_of('anonymous_id', 'd-4')")
+        .await
+        .unwrap();
     for (condition, wanted) in [
         ("ts < '2026-02-01'", "files=1/3 (time -2)"),
         ("event = 'refund'", "files=1/3 (event -2)"),
-        (
-            "event IN ('refund', 'signup') AND ts < '2026-02-15'",
-            "files=1/3 (time -1, event -1)",
-        ),
+        ("event IN ('refund', 'signup') AND ts < '2026-02-15'", "files=1/3 (time -1, event -1)"),
         ("in_segment(customer_id, 'd4')", "files=1/3 (customers -2)"),
-        (
-            "customer_id = customer_of('anonymous_id', 'd-4')",
-            "files=1/3 (customers -2)",
-        ),
-        (
-            "customer_id IN (SELECT customer_id FROM segment('d4'))",
-            "files=1/3 (customers -2)",
-        ),
+        ("customer_id = customer_of('anonymous_id', 'd-4')", "files=1/3 (customers -2)"),
+        ("customer_id IN (SELECT customer_id FROM segment('d4'))", "files=1/3 (customers -2)"),
         (
             "EXISTS (SELECT 1 FROM segment('d4') s WHERE s.customer_id = events.customer_id)",
             "files=1/3 (customers -2)",
@@ -97,57 +71,29 @@ async fn files_are_left_out_for_each_reason() {
 #[tokio::test]
 async fn membership_is_a_bitmap_however_it_is_written() {
     let session = small_shop().await.session();
-    rows_of(
-        &session,
-        "CREATE SEGMENT ada AS SELECT customer_of('user_id', 'u1')",
-    )
-    .await
-    .unwrap();
+    rows_of(&session, "CREATE SEGMENT ada AS SELECT customer_of('user_id', 'u1')").await.unwrap();
     for (from, expected) in [
         ("events WHERE in_segment(customer_id, 'ada')", "6"),
-        (
-            "events WHERE customer_id IN (SELECT customer_id FROM segment('ada'))",
-            "6",
-        ),
-        (
-            "events LEFT SEMI JOIN segment('ada') s ON events.customer_id = s.customer_id",
-            "6",
-        ),
+        ("events WHERE customer_id IN (SELECT customer_id FROM segment('ada'))", "6"),
+        ("events LEFT SEMI JOIN segment('ada') s ON events.customer_id = s.customer_id", "6"),
         ("events WHERE NOT in_segment(customer_id, 'ada')", "5"),
-        (
-            "events WHERE customer_id NOT IN (SELECT customer_id FROM segment('ada'))",
-            "5",
-        ),
+        ("events WHERE customer_id NOT IN (SELECT customer_id FROM segment('ada'))", "5"),
         (
             "events WHERE NOT EXISTS (SELECT 1 FROM segment('ada') s \
              WHERE s.customer_id = events.customer_id)",
             "6",
         ),
-        (
-            "events LEFT ANTI JOIN segment('ada') s ON events.customer_id = s.customer_id",
-            "6",
-        ),
-        (
-            "events JOIN segment('ada') s ON events.customer_id = s.customer_id",
-            "6",
-        ),
+        ("events LEFT ANTI JOIN segment('ada') s ON events.customer_id = s.customer_id", "6"),
+        ("events JOIN segment('ada') s ON events.customer_id = s.customer_id", "6"),
         ("events JOIN segment('ada') USING (customer_id)", "6"),
     ] {
         for pruning in ["on", "off"] {
             set_pruning(&session, pruning).await;
             let sql = format!("SELECT count(event_id) FROM {from}");
-            assert_eq!(
-                value_of(&session, &sql).await,
-                expected,
-                "pruning {pruning}: {from}"
-            );
+            assert_eq!(value_of(&session, &sql).await, expected, "pruning {pruning}: {from}");
         }
         set_pruning(&session, "on").await;
-        let plan = table_of(
-            &session,
-            &format!("EXPLAIN SELECT count(event_id) FROM {from}"),
-        )
-        .await;
+        let plan = table_of(&session, &format!("EXPLAIN SELECT count(event_id) FROM {from}")).await;
         assert!(plan.contains("in_segment("), "{from}\n{plan}");
     }
 }
@@ -165,11 +111,7 @@ fn condition() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         (0..400_i64).prop_map(|n| format!("customer_id = {n}")),
         prop::collection::vec(-2..400_i64, 1..6).prop_map(|list| {
-            let list = list
-                .iter()
-                .map(i64::to_string)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = list.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
             format!("customer_id IN ({list})")
         }),
         (0..400_i64, 0..50_i64)
@@ -209,10 +151,7 @@ fn answers_are_the_same_with_and_without_pruning() {
     let database = runtime.block_on(shop());
     let (on, off) = (database.session(), database.session());
     runtime.block_on(set_pruning(&off, "off"));
-    let mut runner = TestRunner::new(Config {
-        cases: 60,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 60, ..Config::default() });
     let result = runner.run(&condition(), |condition| {
         let sql = format!(
             "SELECT count(*), sum(amount), count(DISTINCT customer_id), min(event_id) \

@@ -7,14 +7,8 @@ use habitue_sql::LocalFiles;
 async fn an_empty_database_answers() {
     let session = empty_database(LocalFiles::Refused).await.session();
     assert_eq!(value_of(&session, "SELECT count(*) FROM events").await, "0");
-    assert_eq!(
-        value_of(&session, "SELECT count(*) FROM customers").await,
-        "0"
-    );
-    assert_eq!(
-        value_of(&session, "SELECT sum(amount) FROM events").await,
-        ""
-    );
+    assert_eq!(value_of(&session, "SELECT count(*) FROM customers").await, "0");
+    assert_eq!(value_of(&session, "SELECT sum(amount) FROM events").await, "");
 }
 
 #[tokio::test]
@@ -25,10 +19,7 @@ async fn people_are_followed_over_their_identifiers() {
     assert_eq!(value_of(&session, &count).await, "6");
     let spent = format!("SELECT sum(amount) FROM events WHERE {ada}");
     assert_eq!(value_of(&session, &spent).await, "100.0000");
-    assert_eq!(
-        value_of(&session, "SELECT count(DISTINCT customer_id) FROM events").await,
-        "4"
-    );
+    assert_eq!(value_of(&session, "SELECT count(DISTINCT customer_id) FROM events").await, "4");
     let nobody = "SELECT count(*) FROM events WHERE customer_id IS NULL";
     assert_eq!(value_of(&session, nobody).await, "1");
 }
@@ -37,39 +28,18 @@ async fn people_are_followed_over_their_identifiers() {
 async fn text_columns_work_in_every_place() {
     let session = small_shop().await.session();
     for (sql, expected) in [
-        (
-            "SELECT count(*) FROM (SELECT event, channel FROM events GROUP BY 1, 2)",
-            "5",
-        ),
+        ("SELECT count(*) FROM (SELECT event, channel FROM events GROUP BY 1, 2)", "5"),
         ("SELECT count(*) FROM events WHERE event LIKE 'purch%'", "3"),
-        (
-            "SELECT count(*) FROM events WHERE coalesce(channel, 'none') = 'none'",
-            "12",
-        ),
-        (
-            "SELECT max(CASE WHEN event = 'visit' THEN event ELSE user_id END) FROM events",
-            "visit",
-        ),
-        (
-            "SELECT count(*) FROM events a JOIN events b ON a.event = b.event",
-            "40",
-        ),
-        (
-            "SELECT count(*) FROM events WHERE upper(event) IN ('VISIT', 'REFUND')",
-            "6",
-        ),
+        ("SELECT count(*) FROM events WHERE coalesce(channel, 'none') = 'none'", "12"),
+        ("SELECT max(CASE WHEN event = 'visit' THEN event ELSE user_id END) FROM events", "visit"),
+        ("SELECT count(*) FROM events a JOIN events b ON a.event = b.event", "40"),
+        ("SELECT count(*) FROM events WHERE upper(event) IN ('VISIT', 'REFUND')", "6"),
         (
             "SELECT string_agg(event, '/' ORDER BY ts) FROM events WHERE user_id = 'u2'",
             "purchase/refund",
         ),
-        (
-            "SELECT json_get_int(properties, 'items') FROM events WHERE event_id = 'e4'",
-            "2",
-        ),
-        (
-            "SELECT properties->>'city' FROM events WHERE event_id = 'e10'",
-            "Köln",
-        ),
+        ("SELECT json_get_int(properties, 'items') FROM events WHERE event_id = 'e4'", "2"),
+        ("SELECT properties->>'city' FROM events WHERE event_id = 'e10'", "Köln"),
     ] {
         assert_eq!(value_of(&session, sql).await, expected, "{sql}");
     }
@@ -93,55 +63,34 @@ async fn times_are_compared_however_they_are_written() {
 #[tokio::test]
 async fn views_follow_the_newest_version() {
     let session = small_shop().await.session();
-    rows_of(
-        &session,
-        "CREATE VIEW sales AS SELECT * FROM events WHERE event = 'purchase'",
-    )
-    .await
-    .unwrap();
+    rows_of(&session, "CREATE VIEW sales AS SELECT * FROM events WHERE event = 'purchase'")
+        .await
+        .unwrap();
     assert_eq!(value_of(&session, "SELECT count(*) FROM sales").await, "3");
     let insert =
         "INSERT INTO events SELECT '2026-04-01' AS ts, 'purchase' AS event, 'u9' AS user_id";
     rows_of(&session, insert).await.unwrap();
     assert_eq!(value_of(&session, "SELECT count(*) FROM sales").await, "4");
     rows_of(&session, "DROP VIEW sales").await.unwrap();
-    assert!(
-        error_of(&session, "SELECT * FROM sales")
-            .await
-            .contains("does not exist")
-    );
+    assert!(error_of(&session, "SELECT * FROM sales").await.contains("does not exist"));
 }
 
 #[tokio::test]
 async fn a_view_that_reads_itself_is_refused() {
     let session = small_shop().await.session();
-    rows_of(&session, "CREATE VIEW a AS SELECT 1 AS n")
-        .await
-        .unwrap();
-    rows_of(&session, "CREATE OR REPLACE VIEW a AS SELECT * FROM a")
-        .await
-        .unwrap();
-    assert!(
-        error_of(&session, "SELECT * FROM a")
-            .await
-            .contains("reads itself")
-    );
+    rows_of(&session, "CREATE VIEW a AS SELECT 1 AS n").await.unwrap();
+    rows_of(&session, "CREATE OR REPLACE VIEW a AS SELECT * FROM a").await.unwrap();
+    assert!(error_of(&session, "SELECT * FROM a").await.contains("reads itself"));
 }
 
 #[tokio::test]
 async fn temporary_tables_stay_with_the_session() {
     let database = small_shop().await;
     let session = database.session();
-    rows_of(&session, "CREATE TABLE vips AS SELECT 'u1' AS user_id")
-        .await
-        .unwrap();
+    rows_of(&session, "CREATE TABLE vips AS SELECT 'u1' AS user_id").await.unwrap();
     let joined = "SELECT count(*) FROM events JOIN vips USING (user_id)";
     assert_eq!(value_of(&session, joined).await, "5");
-    assert!(
-        error_of(&database.session(), joined)
-            .await
-            .contains("table 'vips' does not exist")
-    );
+    assert!(error_of(&database.session(), joined).await.contains("table 'vips' does not exist"));
 }
 
 #[tokio::test]
@@ -155,9 +104,7 @@ async fn every_table_can_be_read() {
                 arrow::util::display::array_value_to_string(batch.column(column), row).unwrap()
             };
             let sql = format!("SELECT * FROM {}.{}", cell(0), cell(1));
-            rows_of(&session, &sql)
-                .await
-                .unwrap_or_else(|error| panic!("{sql}: {error}"));
+            rows_of(&session, &sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
     }
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'customers'";

@@ -9,17 +9,11 @@ const RICH: &str = "CREATE SEGMENT rich AS SELECT customer_id FROM events \
                     WHERE in_segment(customer_id, 'buyers') GROUP BY 1 HAVING sum(amount) > 50";
 
 async fn run(session: &Session, sql: &str) {
-    rows_of(session, sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    rows_of(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 async fn size(session: &Session, segment: &str) -> String {
-    value_of(
-        session,
-        &format!("SELECT count(*) FROM segment('{segment}')"),
-    )
-    .await
+    value_of(session, &format!("SELECT count(*) FROM segment('{segment}')")).await
 }
 
 #[tokio::test]
@@ -27,11 +21,7 @@ async fn a_refresh_says_who_entered_and_who_left() {
     let session = small_shop().await.session();
     run(&session, BUYERS).await;
     assert_eq!(size(&session, "buyers").await, "2");
-    insert(
-        &session,
-        "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '1', NULL)",
-    )
-    .await;
+    insert(&session, "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '1', NULL)").await;
     assert_eq!(size(&session, "buyers").await, "2");
     run(&session, "REFRESH SEGMENT buyers").await;
     assert_eq!(size(&session, "buyers").await, "3");
@@ -46,39 +36,23 @@ async fn segments_that_read_segments_are_refreshed_after_them() {
     run(&session, BUYERS).await;
     run(&session, RICH).await;
     assert_eq!(size(&session, "rich").await, "1");
-    insert(
-        &session,
-        "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '99', NULL)",
-    )
-    .await;
+    insert(&session, "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '99', NULL)").await;
     let versions_before = value_of(&session, "SELECT max(version) FROM system.commits").await;
     run(&session, "REFRESH ALL SEGMENTS").await;
     assert_eq!(size(&session, "rich").await, "2");
     let versions_after = value_of(&session, "SELECT max(version) FROM system.commits").await;
     let before: u64 = versions_before.parse().unwrap();
-    assert_eq!(
-        versions_after,
-        (before + 1).to_string(),
-        "one commit for all segments"
-    );
+    assert_eq!(versions_after, (before + 1).to_string(), "one commit for all segments");
 }
 
 #[tokio::test]
 async fn a_static_segment_keeps_its_members() {
     let session = small_shop().await.session();
     run(&session, &BUYERS.replace("CREATE", "CREATE STATIC")).await;
-    insert(
-        &session,
-        "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '1', NULL)",
-    )
-    .await;
+    insert(&session, "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '1', NULL)").await;
     run(&session, "REFRESH ALL SEGMENTS").await;
     assert_eq!(size(&session, "buyers").await, "2");
-    assert!(
-        error_of(&session, "REFRESH SEGMENT buyers")
-            .await
-            .contains("static")
-    );
+    assert!(error_of(&session, "REFRESH SEGMENT buyers").await.contains("static"));
 }
 
 #[tokio::test]
@@ -87,15 +61,9 @@ async fn a_segment_in_use_is_not_dropped() {
     run(&session, BUYERS).await;
     run(&session, RICH).await;
     let error = error_of(&session, "DROP SEGMENT buyers").await;
-    assert!(
-        error.contains("segment 'buyers' is used by 'rich'"),
-        "{error}"
-    );
+    assert!(error.contains("segment 'buyers' is used by 'rich'"), "{error}");
     run(&session, "DROP SEGMENT buyers CASCADE").await;
-    assert_eq!(
-        value_of(&session, "SELECT count(*) FROM system.segments").await,
-        "0"
-    );
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.segments").await, "0");
     run(&session, "DROP SEGMENT IF EXISTS buyers").await;
 }
 
@@ -115,36 +83,22 @@ async fn only_one_column_of_customers_makes_a_segment() {
     let session = small_shop().await.session();
     for (query, wanted) in [
         ("SELECT event FROM events", "column 'event' of type"),
-        (
-            "SELECT customer_id, ts FROM events",
-            "2 columns (customer_id, ts)",
-        ),
+        ("SELECT customer_id, ts FROM events", "2 columns (customer_id, ts)"),
         ("SELECT 4711", "nobody ever had that number"),
         ("SELECT -1", "nobody ever had that number"),
     ] {
         let error = error_of(&session, &format!("CREATE SEGMENT s AS {query}")).await;
         assert!(error.contains(wanted), "{query}: {error}");
     }
-    assert_eq!(
-        value_of(&session, "SELECT count(*) FROM system.segments").await,
-        "0"
-    );
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.segments").await, "0");
 }
 
 // If this fails, somebody who merged with another customer falls out of old segment versions.
 #[tokio::test]
 async fn members_are_found_again_after_they_merge() {
     let session = small_shop().await.session();
-    run(
-        &session,
-        "CREATE SEGMENT d4 AS SELECT customer_of('anonymous_id', 'd-4')",
-    )
-    .await;
-    insert(
-        &session,
-        "VALUES ('m', '2026-04-01', 'signup', 'u2', 'd-4', NULL, NULL, NULL)",
-    )
-    .await;
+    run(&session, "CREATE SEGMENT d4 AS SELECT customer_of('anonymous_id', 'd-4')").await;
+    insert(&session, "VALUES ('m', '2026-04-01', 'signup', 'u2', 'd-4', NULL, NULL, NULL)").await;
     let merged = "SELECT in_segment(customer_of('user_id', 'u2'), 'd4')";
     assert_eq!(value_of(&session, merged).await, "true");
     assert_eq!(size(&session, "d4").await, "1");
@@ -155,18 +109,11 @@ async fn linked_identifiers_are_one_customer_until_they_are_separated() {
     let session = small_shop().await.session();
     let same = "SELECT customer_of('user_id', 'u3') = customer_of('anonymous_id', 'd-4')";
     assert_eq!(value_of(&session, same).await, "false");
-    run(
-        &session,
-        "LINK user_id 'u3' TO anonymous_id 'd-4' REASON 'she said so'",
-    )
-    .await;
+    run(&session, "LINK user_id 'u3' TO anonymous_id 'd-4' REASON 'she said so'").await;
     assert_eq!(value_of(&session, same).await, "true");
     run(&session, "UNLINK user_id 'u3' FROM anonymous_id 'd-4'").await;
     assert_eq!(value_of(&session, same).await, "false");
-    assert_eq!(
-        value_of(&session, "REBUILD IDENTITIES VERIFY").await,
-        "0 differences"
-    );
+    assert_eq!(value_of(&session, "REBUILD IDENTITIES VERIFY").await, "0 differences");
 }
 
 #[tokio::test]
@@ -174,12 +121,7 @@ async fn show_segments_says_it_all() {
     let session = small_shop().await.session();
     run(&session, BUYERS).await;
     let shown = table_of(&session, "SHOW SEGMENTS").await;
-    for word in [
-        "buyers",
-        "dynamic",
-        "who bought",
-        "SELECT customer_id FROM events",
-    ] {
+    for word in ["buyers", "dynamic", "who bought", "SELECT customer_id FROM events"] {
         assert!(shown.contains(word), "{shown}");
     }
 }

@@ -20,17 +20,10 @@ impl AsyncDB for Connection {
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
         let answer = self.0.run(sql).await?;
-        let types = answer
-            .schema
-            .fields()
-            .iter()
-            .map(|field| column_type(field.data_type()));
+        let types = answer.schema.fields().iter().map(|field| column_type(field.data_type()));
         let types = types.collect();
         let batches = answer.collect().await?;
-        Ok(DBOutput::Rows {
-            types,
-            rows: batches.iter().flat_map(rows).collect(),
-        })
+        Ok(DBOutput::Rows { types, rows: batches.iter().flat_map(rows).collect() })
     }
 
     async fn shutdown(&mut self) {}
@@ -62,15 +55,10 @@ fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sql_word_answers_as_its_file_says() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
-    let mut files = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path());
+    let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut failures = Vec::new();
     let only = std::env::var("SLT").unwrap_or_default();
-    for file in files
-        .by_ref()
-        .filter(|file| file.extension().is_some_and(|end| end == "slt"))
-    {
+    for file in files.by_ref().filter(|file| file.extension().is_some_and(|end| end == "slt")) {
         if !file.to_string_lossy().contains(&only) {
             continue;
         }

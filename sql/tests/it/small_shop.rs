@@ -34,12 +34,8 @@ const COMMITS: [&str; 3] = [
 pub async fn empty_database(local_files: LocalFiles) -> Database {
     let bucket = Bucket::open("memory://").await.unwrap();
     let store = Store::create(bucket, Catalog::default()).await.unwrap();
-    let options = DatabaseOptions {
-        memory_bytes_max: 256 << 20,
-        threads: 2,
-        spill_dir: None,
-        local_files,
-    };
+    let options =
+        DatabaseOptions { memory_bytes_max: 256 << 20, threads: 2, spill_dir: None, local_files };
     Database::new(store, options).unwrap()
 }
 
@@ -54,9 +50,7 @@ pub async fn small_shop() -> Database {
 
 /// Inserts rows of [`COLUMNS`].
 pub async fn insert(session: &Session, rows: &str) {
-    rows_of(session, &format!("INSERT INTO events {COLUMNS} {rows}"))
-        .await
-        .unwrap();
+    rows_of(session, &format!("INSERT INTO events {COLUMNS} {rows}")).await.unwrap();
 }
 
 /// The rows that a statement answers.

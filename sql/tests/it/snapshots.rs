@@ -8,18 +8,9 @@ const COUNT: &str = "SELECT count(*) FROM events";
 async fn a_query_that_runs_does_not_see_later_commits() {
     let session = small_shop().await.session();
     let answer = session.run("SELECT event_id FROM events").await.unwrap();
-    insert(
-        &session,
-        "VALUES ('late', '2026-04-01', 'visit', 'u9', NULL, NULL, NULL, NULL)",
-    )
-    .await;
+    insert(&session, "VALUES ('late', '2026-04-01', 'visit', 'u9', NULL, NULL, NULL, NULL)").await;
     let rows = answer.collect().await.unwrap();
-    assert_eq!(
-        rows.iter()
-            .map(arrow::array::RecordBatch::num_rows)
-            .sum::<usize>(),
-        12
-    );
+    assert_eq!(rows.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 12);
     assert_eq!(value_of(&session, COUNT).await, "13");
 }
 
@@ -34,9 +25,7 @@ async fn a_session_reads_the_version_that_it_asks_for() {
         ("RESET habitue.as_of_version", "12"),
         ("SET habitue.as_of_timestamp = '2100-01-01'", "12"),
     ] {
-        rows_of(&session, setting)
-            .await
-            .unwrap_or_else(|error| panic!("{setting}: {error}"));
+        rows_of(&session, setting).await.unwrap_or_else(|error| panic!("{setting}: {error}"));
         assert_eq!(value_of(&session, COUNT).await, expected, "{setting}");
     }
 }
@@ -45,24 +34,15 @@ async fn a_session_reads_the_version_that_it_asks_for() {
 async fn a_version_that_is_not_there_is_refused_and_the_session_lives() {
     let session = small_shop().await.session();
     let error = error_of(&session, "SET habitue.as_of_version = 99").await;
-    assert!(
-        error.contains("version is not available. version=99"),
-        "{error}"
-    );
+    assert!(error.contains("version is not available. version=99"), "{error}");
     assert_eq!(value_of(&session, COUNT).await, "12");
 }
 
 #[tokio::test]
 async fn who_reads_the_past_cannot_write() {
     let session = small_shop().await.session();
-    rows_of(&session, "SET habitue.as_of_version = 2")
-        .await
-        .unwrap();
-    let error = error_of(
-        &session,
-        "CREATE SEGMENT a AS SELECT customer_id FROM events",
-    )
-    .await;
+    rows_of(&session, "SET habitue.as_of_version = 2").await.unwrap();
+    let error = error_of(&session, "CREATE SEGMENT a AS SELECT customer_id FROM events").await;
     assert!(error.contains("reads an earlier version"), "{error}");
 }
 

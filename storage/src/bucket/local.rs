@@ -70,14 +70,7 @@ impl DurableLocalStore {
         let prefix = Path::from_absolute_path(&root)?;
         let reader = PrefixStore::new(LocalFileSystem::new(), prefix);
         let durable = Mutex::new(HashSet::new());
-        Ok(Self {
-            reader,
-            writer: Arc::new(Writer {
-                root,
-                disk,
-                durable,
-            }),
-        })
+        Ok(Self { reader, writer: Arc::new(Writer { root, disk, durable }) })
     }
 }
 
@@ -91,13 +84,9 @@ impl Writer {
     /// Steps 1 and 2, without any bytes.
     fn begin(&self) -> Result<(File, PathBuf)> {
         let folder = self.root.join(layout::TMP);
-        self.ensure_directory(&folder)
-            .map_err(|error| failed("create", &folder, &error))?;
+        self.ensure_directory(&folder).map_err(|error| failed("create", &folder, &error))?;
         let path = folder.join(Uuid::now_v7().to_string());
-        let file = self
-            .disk
-            .create(&path)
-            .map_err(|error| failed("create", &path, &error))?;
+        let file = self.disk.create(&path).map_err(|error| failed("create", &path, &error))?;
         Ok((file, path))
     }
 
@@ -114,9 +103,7 @@ impl Writer {
         // before anybody builds on it.
         if matches!(linked, Ok(()) | Err(Error::AlreadyExists { .. })) {
             let folder = parent_of(target);
-            self.disk
-                .sync_directory(folder)
-                .map_err(|error| failed("sync", folder, &error))?;
+            self.disk.sync_directory(folder).map_err(|error| failed("sync", folder, &error))?;
         }
         linked
     }
@@ -127,21 +114,15 @@ impl Writer {
         temporary: &std::path::Path,
         target: &std::path::Path,
     ) -> Result<()> {
-        self.disk
-            .sync_file(file, temporary)
-            .map_err(|error| failed("sync", temporary, &error))?;
+        self.disk.sync_file(file, temporary).map_err(|error| failed("sync", temporary, &error))?;
         let folder = parent_of(target);
-        self.ensure_directory(folder)
-            .map_err(|error| failed("create", folder, &error))?;
-        self.disk
-            .link(temporary, target)
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists {
-                    path: target.display().to_string(),
-                    source: error.into(),
-                },
-                _ => failed("link", target, &error),
-            })
+        self.ensure_directory(folder).map_err(|error| failed("create", folder, &error))?;
+        self.disk.link(temporary, target).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                Error::AlreadyExists { path: target.display().to_string(), source: error.into() }
+            }
+            _ => failed("link", target, &error),
+        })
     }
 
     /// Makes a directory durable, once per process. Another process may have made it and not yet
@@ -181,11 +162,7 @@ impl Writer {
 
 impl std::fmt::Display for DurableLocalStore {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "DurableLocalStore({})",
-            self.writer.root.display()
-        )
+        write!(formatter, "DurableLocalStore({})", self.writer.root.display())
     }
 }
 
@@ -202,10 +179,7 @@ impl ObjectStore for DurableLocalStore {
         }
         let (writer, location) = (Arc::clone(&self.writer), location.clone());
         blocking(move || writer.put(&location, &payload)).await?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn put_multipart_opts(
@@ -218,13 +192,7 @@ impl ObjectStore for DurableLocalStore {
         let (file, temporary) = blocking(move || writer.begin()).await?;
         let file = Arc::new(Mutex::new(file));
         let writer = Arc::clone(&self.writer);
-        Ok(Box::new(Upload {
-            writer,
-            file,
-            temporary: Some(temporary),
-            target,
-            offset: 0,
-        }))
+        Ok(Box::new(Upload { writer, file, temporary: Some(temporary), target, offset: 0 }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -287,10 +255,7 @@ impl MultipartUpload for Upload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let temporary = self
-            .temporary
-            .take()
-            .ok_or_else(|| unsupported("finishing twice"))?;
+        let temporary = self.temporary.take().ok_or_else(|| unsupported("finishing twice"))?;
         let (writer, file) = (Arc::clone(&self.writer), Arc::clone(&self.file));
         let target = self.target.clone();
         blocking(move || {
@@ -298,20 +263,14 @@ impl MultipartUpload for Upload {
             writer.publish(&file, &temporary, &target)
         })
         .await?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-        })
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn abort(&mut self) -> Result<()> {
         if let Some(temporary) = self.temporary.take() {
             let writer = Arc::clone(&self.writer);
             blocking(move || {
-                writer
-                    .disk
-                    .remove(&temporary)
-                    .map_err(|error| failed("remove", &temporary, &error))
+                writer.disk.remove(&temporary).map_err(|error| failed("remove", &temporary, &error))
             })
             .await?;
         }
@@ -339,14 +298,9 @@ fn parent_of(path: &std::path::Path) -> &std::path::Path {
 
 fn failed(operation: &str, path: &std::path::Path, error: &io::Error) -> Error {
     let text = format!("cannot {operation} {}: {error}", path.display());
-    Error::Generic {
-        store: NAME,
-        source: Box::new(io::Error::new(error.kind(), text)),
-    }
+    Error::Generic { store: NAME, source: Box::new(io::Error::new(error.kind(), text)) }
 }
 
 fn unsupported(what: &str) -> Error {
-    Error::NotSupported {
-        source: format!("{NAME}: {what} is not supported").into(),
-    }
+    Error::NotSupported { source: format!("{NAME}: {what} is not supported").into() }
 }

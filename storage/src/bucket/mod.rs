@@ -99,14 +99,7 @@ impl Bucket {
         environment: Arc<dyn Environment>,
     ) -> Self {
         let safe_to_write = OnceCell::new();
-        Self {
-            inner: Arc::new(Inner {
-                store,
-                url: url.to_owned(),
-                environment,
-                safe_to_write,
-            }),
-        }
+        Self { inner: Arc::new(Inner { store, url: url.to_owned(), environment, safe_to_write }) }
     }
 
     /// Where it is, for people.
@@ -135,10 +128,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::UnsafeStore`] when it does not: two writers would overwrite each other's commits.
     pub async fn ensure_safe_to_write(&self) -> Result<()> {
-        self.inner
-            .safe_to_write
-            .get_or_try_init(|| probe::create_is_exclusive(self))
-            .await?;
+        self.inner.safe_to_write.get_or_try_init(|| probe::create_is_exclusive(self)).await?;
         Ok(())
     }
 
@@ -216,9 +206,7 @@ impl Bucket {
     pub async fn check(&self, object: &ObjectRef) -> Result<()> {
         let path = &object.path;
         let location = location_of(path);
-        let found = self
-            .in_time(self.inner.store.get_opts(&location, GetOptions::default()))
-            .await;
+        let found = self.in_time(self.inner.store.get_opts(&location, GetOptions::default())).await;
         let mut pieces = match found {
             Ok(found) => found.into_stream(),
             Err(StoreError::NotFound { .. }) => return Err(Error::Missing { path: path.clone() }),
@@ -226,9 +214,7 @@ impl Bucket {
         };
         let (mut bytes, mut checksum) = (0, crc32fast::Hasher::new());
         loop {
-            let piece = self
-                .in_time(async { pieces.next().await.transpose() })
-                .await;
+            let piece = self.in_time(async { pieces.next().await.transpose() }).await;
             let Some(piece) = piece.map_err(|error| store_error("read", path, error))? else {
                 break;
             };
@@ -245,10 +231,7 @@ impl Bucket {
     /// [`Error::Missing`] or [`Error::ObjectStore`].
     pub async fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let location = location_of(path);
-        match self
-            .in_time(self.inner.store.get_ranges(&location, ranges))
-            .await
-        {
+        match self.in_time(self.inner.store.get_ranges(&location, ranges)).await {
             Ok(parts) => Ok(parts),
             Err(StoreError::NotFound { .. }) => Err(Error::Missing { path: path.into() }),
             Err(error) => Err(store_error("read", path, error)),
@@ -278,10 +261,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::ObjectStore`].
     pub async fn head(&self, path: &str) -> Result<Option<ListedObject>> {
-        match self
-            .in_time(self.inner.store.head(&location_of(path)))
-            .await
-        {
+        match self.in_time(self.inner.store.head(&location_of(path))).await {
             Ok(meta) => Ok(Some(listed(&meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error("read", path, error)),
@@ -293,10 +273,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::ObjectStore`].
     pub async fn delete(&self, path: &str) -> Result<()> {
-        match self
-            .in_time(self.inner.store.delete(&location_of(path)))
-            .await
-        {
+        match self.in_time(self.inner.store.delete(&location_of(path))).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error("delete", path, error)),
         }
@@ -304,13 +281,9 @@ impl Bucket {
 
     /// Creates an object and leaves the judgement of errors to the caller.
     pub(crate) async fn create(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let location = location_of(path);
-        self.in_time(self.inner.store.put_opts(&location, bytes.into(), options))
-            .await?;
+        self.in_time(self.inner.store.put_opts(&location, bytes.into(), options)).await?;
         Ok(())
     }
 
@@ -331,11 +304,7 @@ impl Bucket {
     async fn get(&self, path: &str, wanted: Option<u64>) -> Result<Option<Bytes>> {
         let location = location_of(path);
         let answer = self.in_time(async {
-            let found = self
-                .inner
-                .store
-                .get_opts(&location, GetOptions::default())
-                .await?;
+            let found = self.inner.store.get_opts(&location, GetOptions::default()).await?;
             let size = found.meta.size;
             if wanted.is_some_and(|wanted| wanted != size) {
                 return Ok((size, Bytes::new()));
@@ -378,11 +347,7 @@ impl Bucket {
 
 /// The reference to an object with these bytes.
 fn reference_to(path: &str, bytes: &[u8]) -> ObjectRef {
-    ObjectRef {
-        path: path.to_owned(),
-        bytes: bytes.len() as u64,
-        crc32: crc32fast::hash(bytes),
-    }
+    ObjectRef { path: path.to_owned(), bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) }
 }
 
 fn ensure_is(object: &ObjectRef, bytes: u64, crc32: u32) -> Result<()> {
@@ -409,11 +374,7 @@ fn location_of(path: &str) -> Path {
 }
 
 pub(crate) fn store_error(operation: &'static str, path: &str, source: StoreError) -> Error {
-    Error::ObjectStore {
-        operation,
-        path: path.to_owned(),
-        source: Arc::new(source),
-    }
+    Error::ObjectStore { operation, path: path.to_owned(), source: Arc::new(source) }
 }
 
 /// Turns a call that does not return into an error.

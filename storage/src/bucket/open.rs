@@ -20,10 +20,7 @@ pub(super) fn store_of(text: &str) -> Result<(Arc<dyn ObjectStore>, String)> {
     match scheme {
         "file" => {
             let path = url.to_file_path();
-            local(
-                text,
-                &path.map_err(|()| invalid(text, &"it names no local directory"))?,
-            )
+            local(text, &path.map_err(|()| invalid(text, &"it names no local directory"))?)
         }
         "memory" => Ok((Arc::new(InMemory::new()), text.to_owned())),
         "s3" | "s3a" => s3(&url),
@@ -96,8 +93,5 @@ fn not_built(url: &Url, feature: &str) -> Error {
 }
 
 fn invalid(url: &str, reason: &dyn std::fmt::Display) -> Error {
-    Error::InvalidUrl {
-        url: url.to_owned(),
-        reason: reason.to_string(),
-    }
+    Error::InvalidUrl { url: url.to_owned(), reason: reason.to_string() }
 }

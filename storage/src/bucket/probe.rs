@@ -12,16 +12,11 @@ use object_store::Error as StoreError;
 /// they made the same version, and one of the two commits is lost.
 pub(super) async fn create_is_exclusive(bucket: &Bucket) -> Result<()> {
     let path = layout::probe(bucket.new_uuid());
-    let unsafe_store = |reason: String| Error::UnsafeStore {
-        url: bucket.url().into(),
-        reason,
-    };
+    let unsafe_store = |reason: String| Error::UnsafeStore { url: bucket.url().into(), reason };
     match bucket.create(&path, "first".into()).await {
         Ok(()) => {}
         Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
-            return Err(unsafe_store(
-                "it cannot create an object only if it is absent".into(),
-            ));
+            return Err(unsafe_store("it cannot create an object only if it is absent".into()));
         }
         Err(error) => return Err(store_error("write", &path, error)),
     }
@@ -30,9 +25,7 @@ pub(super) async fn create_is_exclusive(bucket: &Bucket) -> Result<()> {
     let _ = bucket.delete(&path).await;
     match second {
         Err(StoreError::AlreadyExists { .. }) => Ok(()),
-        Ok(()) => Err(unsafe_store(
-            "it lets a second writer overwrite an object".into(),
-        )),
+        Ok(()) => Err(unsafe_store("it lets a second writer overwrite an object".into())),
         Err(error) => Err(store_error("write", &path, error)),
     }
 }

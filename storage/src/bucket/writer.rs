@@ -79,11 +79,7 @@ impl ObjectWriter {
             let completed = self.bucket.in_time(upload.complete()).await;
             completed.map_err(|error| store_error("write", &self.path, error))?;
         }
-        Ok(ObjectRef {
-            path: self.path,
-            bytes: self.bytes,
-            crc32: self.checksum.finalize(),
-        })
+        Ok(ObjectRef { path: self.path, bytes: self.bytes, crc32: self.checksum.finalize() })
     }
 
     /// Uploads one part. After an error there is no upload any more, and no object comes of it.
@@ -101,9 +97,7 @@ impl ObjectWriter {
 
 async fn begin(bucket: &Bucket, path: &str) -> Result<Box<dyn MultipartUpload>> {
     let store = bucket.object_store();
-    let begun = bucket
-        .in_time(store.put_multipart(&location_of(path)))
-        .await;
+    let begun = bucket.in_time(store.put_multipart(&location_of(path))).await;
     begun.map_err(|error| store_error("write", path, error))
 }
 
@@ -111,9 +105,7 @@ async fn begin(bucket: &Bucket, path: &str) -> Result<Box<dyn MultipartUpload>> 
 /// call [`ObjectWriter::finish`] afterwards.
 impl AsyncFileWriter for &mut ObjectWriter {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, parquet::errors::Result<()>> {
-        self.append(bytes)
-            .map(|done| done.map_err(external))
-            .boxed()
+        self.append(bytes).map(|done| done.map_err(external)).boxed()
     }
 
     fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {

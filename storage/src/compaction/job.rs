@@ -84,15 +84,9 @@ impl Workshop<'_> {
         let bytes: u64 = inputs.iter().map(|file| file.object.bytes).sum();
         let rows: u64 = inputs.iter().map(|file| file.rows).sum();
         let row_bytes = 2 * bytes / rows.max(1) + ROW_BYTES_EXTRA;
-        let stored_bytes_max = inputs
-            .iter()
-            .map(|file| row_group_bytes(file))
-            .max()
-            .unwrap_or(0);
+        let stored_bytes_max = inputs.iter().map(|file| row_group_bytes(file)).max().unwrap_or(0);
         let runs_by_memory = quarter / (stored_bytes_max + BATCH_ROWS_MIN as u64 * row_bytes);
-        let runs_max = usize::try_from(runs_by_memory)
-            .unwrap_or(RUNS_MAX)
-            .clamp(2, RUNS_MAX);
+        let runs_max = usize::try_from(runs_by_memory).unwrap_or(RUNS_MAX).clamp(2, RUNS_MAX);
         // Each run holds a batch, and another while rows of the last one are still wanted.
         let batch_rows = quarter / (2 * runs_max as u64) / row_bytes;
         let batch_rows = usize::try_from(batch_rows).unwrap_or(BATCH_ROWS_MAX);
@@ -110,11 +104,7 @@ impl Workshop<'_> {
         let schema = Arc::clone(&self.schema);
         let rows = read::read_columns(bucket, file, schema, shares.batch_rows).await?;
         let reader_bytes = usize::try_from(row_group_bytes(file)).unwrap_or(usize::MAX);
-        let run = Run::Stored {
-            rows,
-            reader_bytes,
-            reader: self.memory.hold(0),
-        };
+        let run = Run::Stored { rows, reader_bytes, reader: self.memory.hold(0) };
         let order = self.orders.get(&file.object.path);
         let keeps_unit = file.partition_unit <= job.unit && is_nested(file, job);
         if keeps_unit && order.is_some_and(|order| order.is_sorted) {
@@ -174,10 +164,7 @@ impl Workshop<'_> {
 
 /// The encoded bytes of one row group of a file, about.
 fn row_group_bytes(file: &DataFile) -> u64 {
-    let row_groups = file
-        .rows
-        .div_ceil(crate::data_file::ROW_GROUP_ROWS as u64)
-        .max(1);
+    let row_groups = file.rows.div_ceil(crate::data_file::ROW_GROUP_ROWS as u64).max(1);
     file.object.bytes / row_groups
 }
 
@@ -189,10 +176,5 @@ fn is_nested(file: &DataFile, job: &Job) -> bool {
 
 /// The columns of a data file under this catalog.
 pub(super) fn schema_of(catalog: &crate::catalog::Catalog) -> SchemaRef {
-    event::file_schema(
-        catalog
-            .namespaces
-            .iter()
-            .map(|namespace| namespace.name.as_str()),
-    )
+    event::file_schema(catalog.namespaces.iter().map(|namespace| namespace.name.as_str()))
 }

@@ -43,11 +43,7 @@ pub(super) fn keys_of(
             true => u64::from(map.customer_of(identifiers.value(row))),
             false => NOBODY,
         };
-        keys.push(RowKey {
-            partition_start_us: current.start_us,
-            customer,
-            ts_us,
-        });
+        keys.push(RowKey { partition_start_us: current.start_us, customer, ts_us });
     }
     Ok(keys)
 }

@@ -25,10 +25,7 @@ pub(super) struct Held {
 impl Memory {
     /// Begins to hold so many bytes.
     pub(super) fn hold(&self, bytes: usize) -> Held {
-        let mut held = Held {
-            bytes: 0,
-            counts: Arc::clone(&self.counts),
-        };
+        let mut held = Held { bytes: 0, counts: Arc::clone(&self.counts) };
         held.resize(bytes);
         held
     }

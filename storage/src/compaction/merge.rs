@@ -51,12 +51,7 @@ impl Merge {
     ) -> Result<Self> {
         let cursors = runs
             .into_iter()
-            .map(|run| Cursor {
-                run,
-                batch: 0,
-                keys: Vec::new(),
-                row: 0,
-            })
+            .map(|run| Cursor { run, batch: 0, keys: Vec::new(), row: 0 })
             .collect();
         let mut merge = Self {
             map,
@@ -142,11 +137,7 @@ impl Merge {
             }
         }
         self.batches = kept;
-        for cursor in self
-            .runs
-            .iter_mut()
-            .filter(|cursor| !cursor.keys.is_empty())
-        {
+        for cursor in self.runs.iter_mut().filter(|cursor| !cursor.keys.is_empty()) {
             cursor.batch = new_places[cursor.batch];
         }
     }

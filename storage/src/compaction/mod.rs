@@ -83,14 +83,9 @@ impl Store {
         files: Vec<DataFile>,
         summary: &mut CompactionSummary,
     ) -> Result<()> {
-        let removed = job
-            .inputs
-            .iter()
-            .map(|path| Action::RemoveDataFile { path: path.clone() });
+        let removed = job.inputs.iter().map(|path| Action::RemoveDataFile { path: path.clone() });
         let added = files.len() as u64;
-        let actions = removed
-            .chain(files.into_iter().map(Action::AddDataFile))
-            .collect();
+        let actions = removed.chain(files.into_iter().map(Action::AddDataFile)).collect();
         let draft = DraftCommit {
             based_on: Arc::clone(snapshot),
             operation: Operation::Compact,
@@ -126,12 +121,7 @@ impl Store {
 }
 
 fn order_of(index: &FileIndex, map: &IdentityMap) -> FileOrder {
-    let customers = || {
-        index
-            .identifiers()
-            .iter()
-            .map(|&identifier| map.customer_of(identifier))
-    };
+    let customers = || index.identifiers().iter().map(|&identifier| map.customer_of(identifier));
     FileOrder {
         is_sorted: index.is_sorted_under(map),
         customers: customers().min().zip(customers().max()),

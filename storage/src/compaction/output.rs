@@ -48,11 +48,7 @@ impl Output {
         let mut start = 0;
         while start < batch.keys.len() {
             let first = batch.keys[start];
-            if self
-                .open
-                .as_ref()
-                .is_some_and(|open| self.ends_before(open, first))
-            {
+            if self.open.as_ref().is_some_and(|open| self.ends_before(open, first)) {
                 self.close().await?;
             }
             let rows = start..self.end_of_rows(&batch.keys, start);
@@ -104,17 +100,14 @@ impl Output {
             None => self.begin(batch, last).await?,
         };
         let slice = batch.slice(rows.start, rows.len());
-        open.encoder
-            .write(&slice, |identifier| self.map.customer_of(identifier))?;
+        open.encoder.write(&slice, |identifier| self.map.customer_of(identifier))?;
         open.last = last;
         let is_large = open.encoder.memory_bytes() > self.encoder_bytes_max;
         if is_large && open.encoder.rows_in_memory() >= ROW_GROUP_ROWS_MIN {
             open.encoder.flush()?;
         }
         open.held.resize(open.encoder.memory_bytes());
-        open.front
-            .append(Bytes::from(open.encoder.take_bytes()))
-            .await?;
+        open.front.append(Bytes::from(open.encoder.take_bytes())).await?;
         self.open = Some(open);
         Ok(())
     }
@@ -122,31 +115,20 @@ impl Output {
     // By unique reference, because an encoder cannot be shared between threads.
     async fn begin(&mut self, batch: &RecordBatch, last: RowKey) -> Result<OpenFile> {
         let origin = DataFileOrigin {
-            partition: Partition {
-                unit: self.unit,
-                start_us: last.partition_start_us,
-            },
-            sorted_by: SortedBy::Customer {
-                identity_version: self.identity_version,
-            },
+            partition: Partition { unit: self.unit, start_us: last.partition_start_us },
+            sorted_by: SortedBy::Customer { identity_version: self.identity_version },
             ingested: self.ingested,
         };
         let (schema, name) = (batch.schema(), self.bucket.new_uuid());
         let encoder = DataFileEncoder::new(schema, origin, name, self.rows_max)?;
         let front = self.bucket.writer(encoder.path()).await?;
-        Ok(OpenFile {
-            encoder,
-            front,
-            last,
-            held: self.memory.hold(0),
-        })
+        Ok(OpenFile { encoder, front, last, held: self.memory.hold(0) })
     }
 
     async fn close(&mut self) -> Result<()> {
         if let Some(open) = self.open.take() {
             let end = open.encoder.finish()?;
-            self.files
-                .push(end.put_after(&self.bucket, open.front).await?);
+            self.files.push(end.put_after(&self.bucket, open.front).await?);
         }
         Ok(())
     }

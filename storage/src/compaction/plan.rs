@@ -52,10 +52,7 @@ pub(crate) fn plan(
     let mut groups: BTreeMap<(Partition, PartitionUnit), Vec<&DataFile>> = BTreeMap::new();
     for file in snapshot.data_files.values() {
         let unit = suitable_unit(file.partition_unit, rows, days);
-        let own = Partition {
-            unit: file.partition_unit,
-            start_us: file.partition_start_us,
-        };
+        let own = Partition { unit: file.partition_unit, start_us: file.partition_start_us };
         let is_contained = file.partition_unit == PartitionUnit::Day || file.partition_unit == unit;
         let place = match is_contained {
             true => Partition::containing(unit, file.partition_start_us),
@@ -122,10 +119,8 @@ fn is_settled(
     orders: &BTreeMap<String, FileOrder>,
     file_rows_target: u64,
 ) -> bool {
-    let orders: Vec<&FileOrder> = files
-        .iter()
-        .filter_map(|file| orders.get(&file.object.path))
-        .collect();
+    let orders: Vec<&FileOrder> =
+        files.iter().filter_map(|file| orders.get(&file.object.path)).collect();
     let is_sorted = orders.len() == files.len() && orders.iter().all(|order| order.is_sorted);
     let by_customer = |file: &&DataFile| matches!(file.sorted_by, SortedBy::Customer { .. });
     if files.len() <= 1 {
@@ -139,20 +134,11 @@ fn is_settled(
 
 /// No customer in two files, and the rows of nobody in at most one.
 fn are_disjoint(orders: &[&FileOrder]) -> bool {
-    let mut ranges: Vec<RangeInclusive<u32>> = orders
-        .iter()
-        .filter_map(|order| order.customers)
-        .map(|(min, max)| min..=max)
-        .collect();
+    let mut ranges: Vec<RangeInclusive<u32>> =
+        orders.iter().filter_map(|order| order.customers).map(|(min, max)| min..=max).collect();
     ranges.sort_by_key(|range| *range.start());
-    let with_nobody = orders
-        .iter()
-        .filter(|order| order.has_rows_of_nobody)
-        .count();
-    with_nobody <= 1
-        && ranges
-            .windows(2)
-            .all(|pair| pair[0].end() < pair[1].start())
+    let with_nobody = orders.iter().filter(|order| order.has_rows_of_nobody).count();
+    with_nobody <= 1 && ranges.windows(2).all(|pair| pair[0].end() < pair[1].start())
 }
 
 /// Where the newest files begin that are worth merging. Files of one earlier compaction are one
@@ -160,10 +146,7 @@ fn are_disjoint(orders: &[&FileOrder]) -> bool {
 fn newest_of_like_size(files: &[&DataFile]) -> usize {
     let mut start = files.len();
     let mut rows_newer = 0;
-    for run in files
-        .chunk_by(|one, other| ingested(one) == ingested(other))
-        .rev()
-    {
+    for run in files.chunk_by(|one, other| ingested(one) == ingested(other)).rev() {
         let rows: u64 = run.iter().map(|file| file.rows).sum();
         if rows_newer > 0 && rows > rows_newer * OLDER_ROWS_FACTOR {
             break;

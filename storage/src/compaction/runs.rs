@@ -38,11 +38,7 @@ impl Run {
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let batch = match self {
-                Self::Stored {
-                    rows,
-                    reader_bytes,
-                    reader,
-                } => {
+                Self::Stored { rows, reader_bytes, reader } => {
                     reader.resize(*reader_bytes);
                     rows.next().await.transpose()?
                 }
@@ -83,9 +79,7 @@ impl Spill {
     pub(super) fn finish(mut self) -> Result<Run> {
         self.writer.finish().map_err(ipc_error)?;
         let file = self.writer.into_inner().map_err(ipc_error)?;
-        let mut file = file
-            .into_inner()
-            .map_err(|error| scratch(error.into_error()))?;
+        let mut file = file.into_inner().map_err(|error| scratch(error.into_error()))?;
         file.seek(SeekFrom::Start(0)).map_err(scratch)?;
         let reader = StreamReader::try_new(BufReader::new(file), None).map_err(ipc_error)?;
         Ok(Run::Spilled(Box::new(reader)))
@@ -131,23 +125,15 @@ impl Sorter<'_> {
         let mut rows: Vec<(RowKey, u32, u32)> = Vec::new();
         for (place, batch) in (0_u32..).zip(batches) {
             let keys = keys_of(batch, self.map, self.unit)?;
-            rows.extend(
-                keys.into_iter()
-                    .zip(0_u32..)
-                    .map(|(key, row)| (key, place, row)),
-            );
+            rows.extend(keys.into_iter().zip(0_u32..).map(|(key, row)| (key, place, row)));
         }
-        let _held = self
-            .memory
-            .hold(rows.len() * size_of::<(RowKey, u32, u32)>());
+        let _held = self.memory.hold(rows.len() * size_of::<(RowKey, u32, u32)>());
         rows.sort_unstable();
         let batches: Vec<&RecordBatch> = batches.iter().collect();
         let mut spill = Spill::new(&self.schema, self.spill_dir)?;
         for rows in rows.chunks(self.batch_rows) {
-            let places: Vec<(usize, usize)> = rows
-                .iter()
-                .map(|&(_, batch, row)| (batch as usize, row as usize))
-                .collect();
+            let places: Vec<(usize, usize)> =
+                rows.iter().map(|&(_, batch, row)| (batch as usize, row as usize)).collect();
             spill.write(&interleave_record_batch(&batches, &places).map_err(ipc_error)?)?;
         }
         spill.finish()
@@ -158,11 +144,8 @@ impl Sorter<'_> {
 /// buffer, which counts once.
 pub(super) fn memory_of(batch: &RecordBatch) -> usize {
     let mut seen = HashSet::new();
-    let buffers: usize = batch
-        .columns()
-        .iter()
-        .map(|column| buffers_of(&column.to_data(), &mut seen))
-        .sum();
+    let buffers: usize =
+        batch.columns().iter().map(|column| buffers_of(&column.to_data(), &mut seen)).sum();
     buffers + batch.num_rows() * size_of::<RowKey>()
 }
 
@@ -175,23 +158,13 @@ fn buffers_of(data: &ArrayData, seen: &mut HashSet<NonNull<u8>>) -> usize {
         .filter(|buffer| seen.insert(buffer.data_ptr()))
         .map(arrow::buffer::Buffer::capacity)
         .sum();
-    own + data
-        .child_data()
-        .iter()
-        .map(|child| buffers_of(child, seen))
-        .sum::<usize>()
+    own + data.child_data().iter().map(|child| buffers_of(child, seen)).sum::<usize>()
 }
 
 pub(super) fn ipc_error(error: arrow::error::ArrowError) -> Error {
-    Error::Arrow {
-        during: "sorting and spilling rows".into(),
-        source: Arc::new(error),
-    }
+    Error::Arrow { during: "sorting and spilling rows".into(), source: Arc::new(error) }
 }
 
 fn scratch(source: std::io::Error) -> Error {
-    Error::Scratch {
-        during: "spilling sorted rows".into(),
-        source: Arc::new(source),
-    }
+    Error::Scratch { during: "spilling sorted rows".into(), source: Arc::new(source) }
 }

@@ -68,13 +68,7 @@ impl DataFileEncoder {
         let properties = properties.map_err(failed)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
         let (index, statistics) = (FileIndexBuilder::default(), Statistics::default());
-        Ok(Self {
-            path,
-            origin,
-            writer,
-            index,
-            statistics,
-        })
+        Ok(Self { path, origin, writer, index, statistics })
     }
 
     /// Adds rows. `group_of` gives the key that rows of an identifier are grouped by: the
@@ -89,9 +83,7 @@ impl DataFileEncoder {
             self.index.push(identifier.map(&group_of), identifier)?;
         }
         self.statistics.observe(batch)?;
-        self.writer
-            .write(batch)
-            .map_err(|error| parquet_error(&self.path, error))
+        self.writer.write(batch).map_err(|error| parquet_error(&self.path, error))
     }
 
     /// The rows so far.
@@ -111,9 +103,7 @@ impl DataFileEncoder {
 
     /// Closes the row group so far, to give memory back.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.writer
-            .flush()
-            .map_err(|error| parquet_error(&self.path, error))
+        self.writer.flush().map_err(|error| parquet_error(&self.path, error))
     }
 
     /// The bytes since the last call, for the front of the object.
@@ -123,23 +113,9 @@ impl DataFileEncoder {
 
     /// Ends the file.
     pub(crate) fn finish(self) -> Result<EncodedEnd> {
-        let Self {
-            path,
-            origin,
-            writer,
-            index,
-            statistics,
-        } = self;
-        let bytes = writer
-            .into_inner()
-            .map_err(|error| parquet_error(&path, error))?;
-        Ok(EncodedEnd {
-            bytes,
-            path,
-            origin,
-            index: index.finish(),
-            statistics,
-        })
+        let Self { path, origin, writer, index, statistics } = self;
+        let bytes = writer.into_inner().map_err(|error| parquet_error(&path, error))?;
+        Ok(EncodedEnd { bytes, path, origin, index: index.finish(), statistics })
     }
 
     /// The path of the Parquet file.
@@ -162,9 +138,7 @@ impl EncodedEnd {
         bucket: &Bucket,
         mut front: ObjectWriter,
     ) -> Result<DataFile> {
-        front
-            .append(Bytes::from(std::mem::take(&mut self.bytes)))
-            .await?;
+        front.append(Bytes::from(std::mem::take(&mut self.bytes))).await?;
         let object = front.finish().await?;
         self.put_index(bucket, object).await
     }
@@ -176,12 +150,8 @@ impl EncodedEnd {
     ) -> Result<DataFile> {
         let payload = self.index.encode()?;
         let index_path = layout::index_of(&self.path);
-        let index = bucket
-            .put_framed(FrameKind::Index, &index_path, &payload)
-            .await?;
-        let Self {
-            statistics, origin, ..
-        } = self;
+        let index = bucket.put_framed(FrameKind::Index, &index_path, &payload).await?;
+        let Self { statistics, origin, .. } = self;
         let (ts_min_us, ts_max_us) = statistics
             .ts
             .ok_or_else(|| Error::Internal("a data file without rows was written".into()))?;
@@ -208,10 +178,7 @@ impl Statistics {
     fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         let ts = column(batch, event::TS)?.as_primitive::<TimestampMicrosecondType>();
-        self.ts = wider(
-            self.ts,
-            arrow::compute::min(ts).zip(arrow::compute::max(ts)),
-        );
+        self.ts = wider(self.ts, arrow::compute::min(ts).zip(arrow::compute::max(ts)));
         let identifiers = column(batch, event::IDENTIFIER_ID)?.as_primitive::<UInt32Type>();
         let extremes = arrow::compute::min(identifiers).zip(arrow::compute::max(identifiers));
         self.identifiers = wider(self.identifiers, extremes);
@@ -259,8 +226,5 @@ pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow
 
 /// An [`Error::Parquet`] about this object.
 pub(crate) fn parquet_error(path: &str, error: parquet::errors::ParquetError) -> Error {
-    Error::Parquet {
-        path: path.to_owned(),
-        source: Arc::new(error),
-    }
+    Error::Parquet { path: path.to_owned(), source: Arc::new(error) }
 }

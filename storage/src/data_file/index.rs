@@ -58,12 +58,7 @@ impl FileIndex {
 
     /// The rows without an identifier; they are the last ones. Empty when there are none.
     pub fn rows_without_identifier(&self) -> Range<u32> {
-        match self
-            .first_row
-            .len()
-            .checked_sub(1)
-            .map(|last| self.group(last))
-        {
+        match self.first_row.len().checked_sub(1).map(|last| self.group(last)) {
             Some(group) if group.identifiers.is_empty() => group.rows,
             _ => self.rows..self.rows,
         }
@@ -89,11 +84,7 @@ impl FileIndex {
     pub fn row_ranges(&self, wanted: impl Fn(u32) -> bool) -> Vec<Range<u32>> {
         let mut ranges: Vec<Range<u32>> = Vec::new();
         for group in self.groups() {
-            if !group
-                .identifiers
-                .iter()
-                .any(|&identifier| wanted(identifier))
-            {
+            if !group.identifiers.iter().any(|&identifier| wanted(identifier)) {
                 continue;
             }
             match ranges.last_mut() {
@@ -113,10 +104,7 @@ impl FileIndex {
                 continue; // only the last group has none
             };
             let customer = customer_of(first);
-            if others
-                .iter()
-                .any(|&identifier| customer_of(identifier) != customer)
-            {
+            if others.iter().any(|&identifier| customer_of(identifier) != customer) {
                 return false;
             }
             if before.is_some_and(|before| before >= customer) {
@@ -186,25 +174,17 @@ impl FileIndex {
         let groups = numbers.next_u32()?;
         let identifiers = numbers.next_u32()?;
         if groups > rows || identifiers > rows {
-            return Err(format!(
-                "{groups} groups, {identifiers} identifiers in {rows} rows"
-            ));
+            return Err(format!("{groups} groups, {identifiers} identifiers in {rows} rows"));
         }
-        let mut index = Self {
-            rows,
-            first_row: Vec::new(),
-            group_start: Vec::new(),
-            identifiers: Vec::new(),
-        };
+        let mut index =
+            Self { rows, first_row: Vec::new(), group_start: Vec::new(), identifiers: Vec::new() };
         let mut row = 0_u32;
         let mut first_before = 0_i64;
         for group in 0..groups {
             let rows_in_group = numbers.next_u32()?;
             let count = numbers.next_u32()?;
             if rows_in_group == 0 || count > rows_in_group {
-                return Err(format!(
-                    "group of {rows_in_group} rows has {count} identifiers"
-                ));
+                return Err(format!("group of {rows_in_group} rows has {count} identifiers"));
             }
             if count == 0 && group + 1 != groups {
                 return Err("rows without an identifier are not the last".into());
@@ -291,10 +271,10 @@ impl FileIndexBuilder {
                 self.close_group();
             }
         }
-        self.rows = self.rows.checked_add(1).ok_or(Error::Exhausted {
-            what: "rows of a data file",
-            limit: u64::from(u32::MAX),
-        })?;
+        self.rows = self
+            .rows
+            .checked_add(1)
+            .ok_or(Error::Exhausted { what: "rows of a data file", limit: u64::from(u32::MAX) })?;
         Ok(())
     }
 
@@ -310,9 +290,7 @@ impl FileIndexBuilder {
     }
 
     fn group_is_empty(&self) -> bool {
-        self.group_start
-            .last()
-            .is_none_or(|&start| start as usize == self.identifiers.len())
+        self.group_start.last().is_none_or(|&start| start as usize == self.identifiers.len())
     }
 
     /// Brings the identifiers of the open group into order, each once.

@@ -33,10 +33,7 @@ impl Store {
     /// What reading the index object says.
     pub async fn file_index(&self, file: &DataFile) -> Result<Arc<FileIndex>> {
         let load = async {
-            let payload = self
-                .bucket()
-                .read_framed(FrameKind::Index, &file.index)
-                .await?;
+            let payload = self.bucket().read_framed(FrameKind::Index, &file.index).await?;
             let index = FileIndex::decode(&file.index.path, &payload, file.rows)?;
             let bytes = index.memory_bytes();
             Ok((index, bytes))

@@ -74,15 +74,8 @@ fn sorting_columns(schema: &Schema, sorted_by: SortedBy) -> Option<Vec<SortingCo
         return None;
     }
     let column = |name: &str| {
-        let place = schema
-            .index_of(name)
-            .ok()
-            .and_then(|place| i32::try_from(place).ok())?;
-        Some(SortingColumn {
-            column_idx: place,
-            descending: false,
-            nulls_first: false,
-        })
+        let place = schema.index_of(name).ok().and_then(|place| i32::try_from(place).ok())?;
+        Some(SortingColumn { column_idx: place, descending: false, nulls_first: false })
     };
     Some(vec![column(event::IDENTIFIER_ID)?, column(event::TS)?])
 }

@@ -32,10 +32,7 @@ pub(crate) struct BucketReader {
 
 impl BucketReader {
     pub(crate) fn new(bucket: &Bucket, object: &ObjectRef) -> Self {
-        Self {
-            bucket: bucket.clone(),
-            object: object.clone(),
-        }
+        Self { bucket: bucket.clone(), object: object.clone() }
     }
 }
 
@@ -43,9 +40,7 @@ impl AsyncFileReader for BucketReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         async move {
             let mut parts = self.get_byte_ranges(vec![range]).await?;
-            parts
-                .pop()
-                .ok_or_else(|| ParquetError::EOF("no bytes came".into()))
+            parts.pop().ok_or_else(|| ParquetError::EOF("no bytes came".into()))
         }
         .boxed()
     }
@@ -61,9 +56,7 @@ impl AsyncFileReader for BucketReader {
                 part.len() as u64 == range.end.saturating_sub(range.start)
             };
             if parts.len() != ranges.len() || !parts.iter().zip(&ranges).all(is_whole) {
-                return Err(ParquetError::EOF(
-                    "the store gave fewer bytes than asked".into(),
-                ));
+                return Err(ParquetError::EOF("the store gave fewer bytes than asked".into()));
             }
             Ok(parts)
         }
@@ -161,10 +154,7 @@ pub(crate) async fn check(bucket: &Bucket, object: &ObjectRef) -> Result<()> {
     while start < object.bytes {
         let end = object.bytes.min(start + CHECK_BYTES);
         let piece = start..end;
-        for part in bucket
-            .read_ranges(&object.path, std::slice::from_ref(&piece))
-            .await?
-        {
+        for part in bucket.read_ranges(&object.path, std::slice::from_ref(&piece)).await? {
             hasher.update(&part);
         }
         start = end;

@@ -23,19 +23,13 @@ pub(super) struct ReadNumber<R: Read> {
 
 impl<R: Read> ReadNumber<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self {
-            bytes: std::io::BufReader::new(reader).bytes(),
-        }
+        Self { bytes: std::io::BufReader::new(reader).bytes() }
     }
 
     fn next_u64(&mut self) -> Result<u64, String> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = self
-                .bytes
-                .next()
-                .ok_or("is cut off")?
-                .map_err(|error| error.to_string())?;
+            let byte = self.bytes.next().ok_or("is cut off")?.map_err(|error| error.to_string())?;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
                 break;

@@ -92,11 +92,7 @@ impl CompactTable {
     }
 
     fn after(&self, slot: usize) -> usize {
-        if slot + 1 == self.tags.len() {
-            0
-        } else {
-            slot + 1
-        }
+        if slot + 1 == self.tags.len() { 0 } else { slot + 1 }
     }
 }
 

@@ -13,25 +13,16 @@ pub(crate) struct Layer {
 impl Layer {
     /// An empty layer whose identifiers begin with the number `first`.
     pub fn new(first: u32) -> Self {
-        Self {
-            first,
-            ..Self::default()
-        }
+        Self { first, ..Self::default() }
     }
 
     /// A layer of these hashes, the first of which has the number `first`.
     pub fn from_hashes(first: u32, hashes: Vec<u128>) -> Self {
         let mut table = CompactTable::with_capacity(hashes.len());
         for (place, &hash) in (0_u32..).zip(&hashes) {
-            table.insert(slot_hash(hash), place, |place| {
-                slot_hash(hashes[place as usize])
-            });
+            table.insert(slot_hash(hash), place, |place| slot_hash(hashes[place as usize]));
         }
-        Self {
-            first,
-            hashes,
-            table,
-        }
+        Self { first, hashes, table }
     }
 
     /// The first number.
@@ -52,9 +43,7 @@ impl Layer {
     /// The number of the identifier with this hash.
     pub fn find(&self, hash: u128) -> Option<u32> {
         let is_it = |place: u32| self.hashes[place as usize] == hash;
-        self.table
-            .find(slot_hash(hash), is_it)
-            .map(|place| self.first + place)
+        self.table.find(slot_hash(hash), is_it).map(|place| self.first + place)
     }
 
     /// Adds an identifier that is not there yet; answers its number.

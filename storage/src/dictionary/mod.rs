@@ -77,22 +77,14 @@ impl Dictionary {
 
     /// The hash of an identifier.
     pub(crate) fn hash_of(&self, identifier: u32) -> Option<u128> {
-        let after = self
-            .layers
-            .partition_point(|layer| layer.first() <= identifier);
+        let after = self.layers.partition_point(|layer| layer.first() <= identifier);
         let layer = self.layers.get(after.checked_sub(1)?)?;
-        layer
-            .hashes()
-            .get((identifier - layer.first()) as usize)
-            .copied()
+        layer.hashes().get((identifier - layer.first()) as usize).copied()
     }
 
     /// The dictionary when it had `len` identifiers: numbers are given in order and for ever.
     pub(crate) fn when_it_had(&self, len: u32) -> Self {
-        Self {
-            layers: self.layers.clone(),
-            len: len.min(self.len),
-        }
+        Self { layers: self.layers.clone(), len: len.min(self.len) }
     }
 
     /// Adds identifiers that follow those that are there. Small layers are merged, so that there
@@ -105,10 +97,7 @@ impl Dictionary {
         self.layers.push(Arc::new(layer));
         let sizes: Vec<u64> = self.layers.iter().map(|layer| layer.len() as u64).collect();
         if let Some(start) = first_to_merge(&sizes) {
-            let merged = self.layers[start..]
-                .iter()
-                .flat_map(|layer| layer.hashes())
-                .copied();
+            let merged = self.layers[start..].iter().flat_map(|layer| layer.hashes()).copied();
             let merged = Layer::from_hashes(self.layers[start].first(), merged.collect());
             self.layers.truncate(start);
             self.layers.push(Arc::new(merged));
@@ -123,10 +112,7 @@ mod tests {
     #[test]
     fn the_hash_of_an_identifier_is_for_ever() {
         assert_eq!(identifier_hash(0, "u1"), xxh3_128(b"\0\0\0u1"));
-        assert_eq!(
-            identifier_hash(258, "ü"),
-            xxh3_128("\u{2}\u{1}\0ü".as_bytes())
-        );
+        assert_eq!(identifier_hash(258, "ü"), xxh3_128("\u{2}\u{1}\0ü".as_bytes()));
     }
 
     #[test]
@@ -155,10 +141,7 @@ mod tests {
         for number in 0..300_000_u32 {
             layer.push(identifier_hash(0, &number.to_string()));
             let bytes = layer.memory_bytes();
-            assert!(
-                number < 5000 || bytes <= (number as usize + 1) * 24,
-                "{bytes} at {number}"
-            );
+            assert!(number < 5000 || bytes <= (number as usize + 1) * 24, "{bytes} at {number}");
         }
     }
 }

@@ -44,10 +44,7 @@ pub struct ValueRules {
 impl ValueRules {
     /// The rules of a namespace.
     pub fn new(namespace: &Namespace) -> Self {
-        let mut rules = Self {
-            steps: namespace.normalise.clone(),
-            blocked: HashSet::new(),
-        };
+        let mut rules = Self { steps: namespace.normalise.clone(), blocked: HashSet::new() };
         rules.blocked = namespace
             .blocked
             .iter()
@@ -67,11 +64,7 @@ impl ValueRules {
     /// ```
     pub fn normalise<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
         let normalised = self.apply_steps(value);
-        if normalised.trim().is_empty() {
-            None
-        } else {
-            Some(normalised)
-        }
+        if normalised.trim().is_empty() { None } else { Some(normalised) }
     }
 
     /// Whether a normalised value never connects anyone.
@@ -96,9 +89,7 @@ impl ValueRules {
     }
 
     fn apply_steps<'a>(&self, value: &'a str) -> Cow<'a, str> {
-        self.steps
-            .iter()
-            .fold(Cow::Borrowed(value), |value, step| apply(*step, value))
+        self.steps.iter().fold(Cow::Borrowed(value), |value, step| apply(*step, value))
     }
 }
 
@@ -118,14 +109,8 @@ fn trim(value: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 fn lowercase(value: Cow<'_, str>) -> Cow<'_, str> {
-    let is_lower = value
-        .bytes()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-    if is_lower {
-        value
-    } else {
-        Cow::Owned(value.to_lowercase())
-    }
+    let is_lower = value.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower { value } else { Cow::Owned(value.to_lowercase()) }
 }
 
 /// Keeps the digits and a `+` that stands before the first of them; a leading `00` is a `+`.
@@ -167,42 +152,23 @@ mod tests {
 
     fn rules(name: &str) -> ValueRules {
         let namespaces = Namespace::built_in();
-        ValueRules::new(
-            namespaces
-                .iter()
-                .find(|namespace| namespace.name == name)
-                .unwrap(),
-        )
+        ValueRules::new(namespaces.iter().find(|namespace| namespace.name == name).unwrap())
     }
 
     #[test]
     fn placeholders_are_blocked_in_every_costume() {
         let rules = rules("user_id");
-        for value in [
-            "null",
-            "NULL",
-            "\"null\"",
-            "' Null '",
-            "`n/a`",
-            "'\"none\"'",
-            "-1",
-            "0",
-            "000",
-        ] {
+        for value in
+            ["null", "NULL", "\"null\"", "' Null '", "`n/a`", "'\"none\"'", "-1", "0", "000"]
+        {
             assert!(rules.is_blocked(value), "{value}");
         }
-        for value in [
-            "--",
-            "[object Object]",
-            "00000000-0000-0000-0000-000000000000",
-            "\"\"",
-            "VOID",
-        ] {
+        for value in
+            ["--", "[object Object]", "00000000-0000-0000-0000-000000000000", "\"\"", "VOID"]
+        {
             assert!(rules.is_blocked(value), "{value}");
         }
-        for value in [
-            "u1", "nullius", "1-1", "test1", "'null", "10", "-2", "guest-7",
-        ] {
+        for value in ["u1", "nullius", "1-1", "test1", "'null", "10", "-2", "guest-7"] {
             assert!(!rules.is_blocked(value), "{value}");
         }
     }
@@ -210,19 +176,11 @@ mod tests {
     #[test]
     fn blocked_values_of_a_namespace_are_compared_normalised() {
         let mut namespace = Namespace::built_in().remove(1);
-        namespace.blocked = vec![
-            " Info@Shop.example ".into(),
-            "a-very-long-placeholder-of-a-shop".into(),
-        ];
+        namespace.blocked =
+            vec![" Info@Shop.example ".into(), "a-very-long-placeholder-of-a-shop".into()];
         let rules = ValueRules::new(&namespace);
         assert!(rules.is_blocked(&rules.normalise("INFO@shop.example").unwrap()));
-        assert!(
-            rules.is_blocked(
-                &rules
-                    .normalise("A-Very-Long-Placeholder-of-a-Shop")
-                    .unwrap()
-            )
-        );
+        assert!(rules.is_blocked(&rules.normalise("A-Very-Long-Placeholder-of-a-Shop").unwrap()));
         assert!(!rules.is_blocked("info@shop.exampl"));
     }
 
@@ -230,11 +188,7 @@ mod tests {
     fn phones_are_compared_by_their_digits() {
         let rules = rules("phone");
         for value in ["+49 30 12345", "(+49) 30-12345", "0049 30 12 345"] {
-            assert_eq!(
-                rules.normalise(value).as_deref(),
-                Some("+493012345"),
-                "{value}"
-            );
+            assert_eq!(rules.normalise(value).as_deref(), Some("+493012345"), "{value}");
         }
         assert_eq!(rules.normalise("030/12345").as_deref(), Some("03012345"));
         assert_eq!(rules.normalise("0000000").as_deref(), Some("0000000"));

@@ -61,10 +61,7 @@ impl NewIdentifiers {
 }
 
 fn arrow_failed(source: arrow::error::ArrowError) -> Error {
-    Error::Arrow {
-        during: "making a dictionary run".into(),
-        source: Arc::new(source),
-    }
+    Error::Arrow { during: "making a dictionary run".into(), source: Arc::new(source) }
 }
 
 /// The bytes of a run.
@@ -98,11 +95,7 @@ pub(crate) fn decode_run(
         }
     }
     if expected - run.first_id != run.count {
-        let reason = format!(
-            "{} identifiers, wanted {}",
-            expected - run.first_id,
-            run.count
-        );
+        let reason = format!("{} identifiers, wanted {}", expected - run.first_id, run.count);
         return Err(Error::corrupt(path, reason));
     }
     Ok(batches)
@@ -120,10 +113,7 @@ pub(crate) fn hashes_of(batch: &RecordBatch) -> Vec<u128> {
         let bytes: [u8; 16] = bytes?.try_into().ok()?;
         Some(u128::from_le_bytes(bytes))
     };
-    hashes
-        .iter()
-        .map(|bytes| hash_of(bytes).unwrap_or_default())
-        .collect()
+    hashes.iter().map(|bytes| hash_of(bytes).unwrap_or_default()).collect()
 }
 
 /// Adds what the rules look at, from rows of `identifier_id, hash, namespace, blocked`.
@@ -140,11 +130,7 @@ pub(crate) fn facts_of(
         let namespace = catalog.namespace_number(name).ok_or_else(|| {
             Error::corrupt(path, format!("namespace {name:?} is not in the catalog"))
         })?;
-        facts.push(IdentifierFacts {
-            namespace,
-            hash,
-            blocked: blocked.value(row),
-        });
+        facts.push(IdentifierFacts { namespace, hash, blocked: blocked.value(row) });
     }
     Ok(())
 }

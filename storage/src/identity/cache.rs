@@ -59,10 +59,7 @@ impl IdentityCache {
         });
         let newest = older.max_by_key(|known| known.identity_version)?;
         let both = newest.reference.deltas.iter().zip(&wanted.deltas);
-        Some((
-            Arc::clone(&newest.map),
-            both.take_while(|(a, b)| a == b).count(),
-        ))
+        Some((Arc::clone(&newest.map), both.take_while(|(a, b)| a == b).count()))
     }
 
     pub fn put_map(&self, snapshot: &Snapshot, map: &Arc<IdentityMap>) {
@@ -98,11 +95,7 @@ impl IdentityCache {
             parked.identity_version == snapshot.identity_version
                 && parked.catalog == snapshot.catalog
         });
-        if fits {
-            parked.take().map(|parked| parked.stitcher)
-        } else {
-            None
-        }
+        if fits { parked.take().map(|parked| parked.stitcher) } else { None }
     }
 
     pub fn park(&self, stitcher: Stitcher, snapshot: &Snapshot) {

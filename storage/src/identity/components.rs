@@ -20,9 +20,7 @@ pub struct DisjointSets {
 impl DisjointSets {
     /// `len` sets of one member each.
     pub fn new(len: u32) -> Self {
-        Self {
-            parents: (0..len).collect(),
-        }
+        Self { parents: (0..len).collect() }
     }
 
     /// How many numbers there are.
@@ -146,10 +144,7 @@ mod tests {
             let edges: Vec<(u32, u32)> = (0..random.random_range(0..80))
                 .map(|_| (random.random_range(0..len), random.random_range(0..len)))
                 .collect();
-            assert_eq!(
-                connected_components(&edges, len),
-                labels_by_repeated_relaxing(&edges, len)
-            );
+            assert_eq!(connected_components(&edges, len), labels_by_repeated_relaxing(&edges, len));
         }
     }
 

@@ -29,11 +29,7 @@ impl Joining {
             separated_from.entry(b).or_default().push(a);
         }
         let len = u32::try_from(identifiers.len()).unwrap_or(u32::MAX);
-        Self {
-            sets: DisjointSets::new(len),
-            held,
-            separated_from,
-        }
+        Self { sets: DisjointSets::new(len), held, separated_from }
     }
 
     /// Joins the customers of both ends if the rules allow it.
@@ -63,11 +59,7 @@ impl Joining {
         else {
             return false;
         };
-        let (fewer, other) = if from_a.len() <= from_b.len() {
-            (from_a, b)
-        } else {
-            (from_b, a)
-        };
+        let (fewer, other) = if from_a.len() <= from_b.len() { (from_a, b) } else { (from_b, a) };
         let sets = &mut self.sets;
         fewer.iter().any(|&member| sets.find(member) == other)
     }
@@ -75,16 +67,12 @@ impl Joining {
     /// A customer that a forced link has put above a limit may still gain what it has none of.
     fn broken_limit(&self, a: u32, b: u32, rules: &Rules) -> Option<Limited> {
         let stride = rules.limited().len();
-        rules
-            .limited()
-            .iter()
-            .enumerate()
-            .find_map(|(place, &limited)| {
-                let held_a = self.held[a as usize * stride + place];
-                let held_b = self.held[b as usize * stride + place];
-                let breaks = held_a > 0 && held_b > 0 && held_a + held_b > limited.max;
-                breaks.then_some(limited)
-            })
+        rules.limited().iter().enumerate().find_map(|(place, &limited)| {
+            let held_a = self.held[a as usize * stride + place];
+            let held_b = self.held[b as usize * stride + place];
+            let breaks = held_a > 0 && held_b > 0 && held_a + held_b > limited.max;
+            breaks.then_some(limited)
+        })
     }
 
     fn unite(&mut self, kept: u32, lost: u32, stride: usize) {
@@ -93,10 +81,7 @@ impl Joining {
             self.held[kept as usize * stride + place] += self.held[lost as usize * stride + place];
         }
         if let Some(mut moving) = self.separated_from.remove(&lost) {
-            self.separated_from
-                .entry(kept)
-                .or_default()
-                .append(&mut moving);
+            self.separated_from.entry(kept).or_default().append(&mut moving);
         }
     }
 

@@ -55,19 +55,11 @@ pub(crate) fn rows(links: &[LinkRow]) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt32Array::from_iter_values(pairs.clone().map(|(a, _)| a))),
         Arc::new(UInt32Array::from_iter_values(pairs.map(|(_, b)| b))),
-        Arc::new(StringArray::from_iter_values(
-            links.iter().map(|row| row.link.kind.word()),
-        )),
+        Arc::new(StringArray::from_iter_values(links.iter().map(|row| row.link.kind.word()))),
         Arc::new(times),
-        Arc::new(StringArray::from_iter_values(
-            links.iter().map(|row| &*row.source),
-        )),
-        Arc::new(StringArray::from_iter_values(
-            links.iter().map(|row| &row.evidence),
-        )),
-        Arc::new(Float32Array::from_iter_values(
-            links.iter().map(|row| row.weight),
-        )),
+        Arc::new(StringArray::from_iter_values(links.iter().map(|row| &*row.source))),
+        Arc::new(StringArray::from_iter_values(links.iter().map(|row| &row.evidence))),
+        Arc::new(Float32Array::from_iter_values(links.iter().map(|row| row.weight))),
     ];
     RecordBatch::try_new(link_schema(), columns).map_err(|source| Error::Arrow {
         during: "making a link file".into(),
@@ -88,11 +80,7 @@ pub(crate) fn encode_links(batches: &[RecordBatch]) -> Result<Vec<u8>> {
 /// Reads a link file whole, all columns.
 pub(crate) fn decode_batches(path: &str, object: Bytes) -> Result<Vec<RecordBatch>> {
     let schema = link_schema();
-    let names: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     decode(path, object, &schema, &names)
 }
 
@@ -120,12 +108,7 @@ pub(crate) fn read_links(
             let kind = LinkKind::from_word(kinds.value(row)).ok_or_else(|| {
                 Error::corrupt(path, format!("kind of link is {:?}", kinds.value(row)))
             })?;
-            let link = Link {
-                a,
-                b,
-                kind,
-                valid_from_us: times.value(row),
-            };
+            let link = Link { a, b, kind, valid_from_us: times.value(row) };
             let details = Details {
                 source: sources.value(row),
                 evidence: evidence.value(row),

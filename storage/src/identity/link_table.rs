@@ -88,21 +88,16 @@ impl LinkTable {
         }
         let place = self.len();
         if place == NONE {
-            return Err(Error::Exhausted {
-                what: "links",
-                limit: u64::from(NONE),
-            });
+            return Err(Error::Exhausted { what: "links", limit: u64::from(NONE) });
         }
-        self.table
-            .insert(hash, place, |place| hash_of(pairs[place as usize]));
+        self.table.insert(hash, place, |place| hash_of(pairs[place as usize]));
         self.pairs.push(pair);
         self.valid_from_us.push(ts_us);
         let low = one.min(other) as usize;
         if self.first.len() <= low {
             self.first.resize(low + 1, NONE);
         }
-        self.next
-            .push(std::mem::replace(&mut self.first[low], place));
+        self.next.push(std::mem::replace(&mut self.first[low], place));
         Ok(Sighting::New(place))
     }
 

@@ -25,10 +25,7 @@ pub struct NamedIdentifier {
 impl NamedIdentifier {
     /// The identifier of this namespace and value.
     pub fn new(namespace: &str, value: &str) -> Self {
-        Self {
-            namespace: namespace.into(),
-            value: value.into(),
-        }
+        Self { namespace: namespace.into(), value: value.into() }
     }
 }
 
@@ -69,10 +66,7 @@ impl Store {
         statement: &Statement,
     ) -> Result<Stated> {
         if !statement.kind.is_manual() {
-            return Err(Error::invalid(
-                "link",
-                "its kind is none that a person can state",
-            ));
+            return Err(Error::invalid("link", "its kind is none that a person can state"));
         }
         let mut snapshot = self.snapshot().await?;
         for _ in 0..TRIES {
@@ -95,22 +89,13 @@ impl Store {
                     let customers = stitcher.customers();
                     let are_one = customers[pair.0 as usize] == customers[pair.1 as usize];
                     stitcher.park(self, &snapshot);
-                    return Ok(Stated {
-                        snapshot,
-                        changes,
-                        are_one,
-                    });
+                    return Ok(Stated { snapshot, changes, are_one });
                 }
-                CommitOutcome::Conflict {
-                    snapshot: newest, ..
-                } => snapshot = newest,
+                CommitOutcome::Conflict { snapshot: newest, .. } => snapshot = newest,
             }
         }
         let version = snapshot.version;
-        Err(Error::Conflict {
-            based_on: version,
-            version,
-        })
+        Err(Error::Conflict { based_on: version, version })
     }
 }
 
@@ -118,31 +103,22 @@ impl Stitcher {
     /// The number of an identifier that a person named.
     fn known(&self, named: &NamedIdentifier) -> Result<u32> {
         let spaces = &self.namespace_names;
-        let number = spaces
-            .iter()
-            .position(|name| *name == named.namespace)
-            .ok_or_else(|| {
-                let known = spaces.join(", ");
-                let name = &named.namespace;
-                Error::invalid(
-                    "namespace",
-                    format!("there is no {name:?}, there are {known}"),
-                )
-            })?;
+        let number = spaces.iter().position(|name| *name == named.namespace).ok_or_else(|| {
+            let known = spaces.join(", ");
+            let name = &named.namespace;
+            Error::invalid("namespace", format!("there is no {name:?}, there are {known}"))
+        })?;
         let rules = &self.values[number];
         let refused = |why: &str| {
             let value = &named.value;
             Error::invalid("identifier", format!("{} {value:?} {why}", named.namespace))
         };
-        let normalised = rules
-            .normalise(&named.value)
-            .ok_or_else(|| refused("has no value"))?;
+        let normalised = rules.normalise(&named.value).ok_or_else(|| refused("has no value"))?;
         if rules.is_blocked(&normalised) {
             return Err(refused("has a value that never connects anyone"));
         }
         let hash = crate::dictionary::identifier_hash(number as u16, &normalised);
-        self.find_hash(hash)
-            .ok_or_else(|| refused("came with no event yet"))
+        self.find_hash(hash).ok_or_else(|| refused("came with no event yet"))
     }
 
     /// Adds a statement that is later than all about the same pair.
@@ -153,12 +129,7 @@ impl Stitcher {
         let latest = about_pair.map(|stated| stated.link.valid_from_us).max();
         let valid_from_us = latest.map_or(now_us, |latest| now_us.max(latest.saturating_add(1)));
         stated.push(StatedLink {
-            link: Link {
-                a,
-                b,
-                kind: statement.kind,
-                valid_from_us,
-            },
+            link: Link { a, b, kind: statement.kind, valid_from_us },
             source: statement.source.clone(),
             reason: statement.reason.clone(),
             weight: 1.0,

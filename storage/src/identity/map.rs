@@ -43,19 +43,13 @@ impl IdentityMap {
                 return Err(Error::corrupt("identity map", reason));
             }
         }
-        Ok(Self {
-            customers_by_identifier,
-            ..Self::default()
-        })
+        Ok(Self { customers_by_identifier, ..Self::default() })
     }
 
     /// The customer of an identifier; of a number that rests, the customer it merged into. An
     /// identifier that the map does not cover is a customer of its own.
     pub fn customer_of(&self, identifier: u32) -> u32 {
-        self.customers_by_identifier
-            .get(identifier as usize)
-            .copied()
-            .unwrap_or(identifier)
+        self.customers_by_identifier.get(identifier as usize).copied().unwrap_or(identifier)
     }
 
     /// How many identifiers the map covers.
@@ -76,14 +70,9 @@ impl IdentityMap {
     /// The identifiers of a customer, ascending; none when there is no such customer, also for a
     /// number that rests. The first call builds the inverse, 8 bytes per identifier.
     pub fn identifiers_of(&self, customer: u32) -> &[u32] {
-        let members = self
-            .members
-            .get_or_init(|| Members::of(&self.customers_by_identifier));
+        let members = self.members.get_or_init(|| Members::of(&self.customers_by_identifier));
         let customer = customer as usize;
-        match (
-            members.starts.get(customer),
-            members.starts.get(customer + 1),
-        ) {
+        match (members.starts.get(customer), members.starts.get(customer + 1)) {
             (Some(&start), Some(&end)) => &members.identifiers[start as usize..end as usize],
             _ => &[],
         }
@@ -118,10 +107,7 @@ impl Members {
             identifiers[*place as usize] = identifier;
             *place += 1;
         }
-        Self {
-            starts,
-            identifiers,
-        }
+        Self { starts, identifiers }
     }
 }
 

@@ -21,9 +21,7 @@ const ZSTD_LEVEL: i32 = 1;
 /// The whole map as bytes.
 pub(crate) fn encode_base(customers: &[u32]) -> Result<Vec<u8>> {
     let identifiers = customers.len() as u32;
-    let body = (0..identifiers)
-        .zip(customers)
-        .map(|(identifier, customer)| identifier - customer);
+    let body = (0..identifiers).zip(customers).map(|(identifier, customer)| identifier - customer);
     encode(BASE, identifiers, identifiers, body)
 }
 
@@ -35,9 +33,7 @@ pub(crate) fn encode_delta(identifiers: u32, moved: &[(u32, u32)]) -> Result<Vec
         before = *identifier;
         gap
     });
-    let customers = moved
-        .iter()
-        .map(|(identifier, customer)| identifier - customer);
+    let customers = moved.iter().map(|(identifier, customer)| identifier - customer);
     let body: Vec<u32> = gaps.chain(customers).collect();
     encode(DELTA, identifiers, moved.len() as u32, body.into_iter())
 }
@@ -51,9 +47,7 @@ fn encode(
     let body: Vec<u8> = body.flat_map(u32::to_le_bytes).collect();
     let packed = zstd::bulk::compress(&body, ZSTD_LEVEL)
         .map_err(|error| Error::Internal(format!("zstd cannot compress: {error}")))?;
-    let header = [kind, identifiers, entries]
-        .into_iter()
-        .flat_map(u32::to_le_bytes);
+    let header = [kind, identifiers, entries].into_iter().flat_map(u32::to_le_bytes);
     Ok(header.chain(packed).collect())
 }
 
@@ -75,9 +69,8 @@ pub(crate) enum MapFile {
 /// say, it takes no more memory than that many need.
 pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result<MapFile> {
     let damaged = |reason: &str| Error::corrupt(path, reason);
-    let (header, packed) = payload
-        .split_at_checked(HEADER_BYTES)
-        .ok_or_else(|| damaged("header is cut off"))?;
+    let (header, packed) =
+        payload.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("header is cut off"))?;
     let header = numbers_of(header);
     let (kind, identifiers, entries) = (header[0], header[1], header[2]);
     if identifiers > identifiers_max || entries > identifiers {
@@ -96,13 +89,10 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
     }
     let body = numbers_of(&body);
     if kind == BASE {
-        let customers = (0..identifiers)
-            .zip(body)
-            .map(|(identifier, less)| identifier.checked_sub(less));
+        let customers =
+            (0..identifiers).zip(body).map(|(identifier, less)| identifier.checked_sub(less));
         let customers: Option<Vec<u32>> = customers.collect();
-        return customers
-            .map(MapFile::Base)
-            .ok_or_else(|| damaged("a customer has no number"));
+        return customers.map(MapFile::Base).ok_or_else(|| damaged("a customer has no number"));
     }
     let (gaps, less) = body.split_at(entries as usize);
     let mut identifier = 0_u32;
@@ -122,10 +112,7 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
 
 fn numbers_of(bytes: &[u8]) -> Vec<u32> {
     let (numbers, _) = bytes.as_chunks();
-    numbers
-        .iter()
-        .map(|number| u32::from_le_bytes(*number))
-        .collect()
+    numbers.iter().map(|number| u32::from_le_bytes(*number)).collect()
 }
 
 #[cfg(test)]
@@ -137,17 +124,11 @@ mod tests {
         for customers in [vec![], vec![0], vec![0, 0, 2, 1, 2]] {
             let bytes = encode_base(&customers).unwrap();
             let identifiers = customers.len() as u32;
-            assert_eq!(
-                decode("p", &bytes, identifiers).unwrap(),
-                MapFile::Base(customers)
-            );
+            assert_eq!(decode("p", &bytes, identifiers).unwrap(), MapFile::Base(customers));
         }
         for moved in [vec![], vec![(0, 0)], vec![(3, 0), (4, 4), (900, 3)]] {
             let bytes = encode_delta(1000, &moved).unwrap();
-            let expected = MapFile::Delta {
-                identifiers: 1000,
-                moved,
-            };
+            let expected = MapFile::Delta { identifiers: 1000, moved };
             assert_eq!(decode("p", &bytes, 1000).unwrap(), expected);
         }
     }

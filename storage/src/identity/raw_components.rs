@@ -24,10 +24,7 @@ impl RawComponents {
     /// No components, under these rules.
     pub fn new(rules: &Rules) -> Self {
         let maxima = rules.limited().iter().map(|limited| limited.max).collect();
-        Self {
-            maxima,
-            ..Self::default()
-        }
+        Self { maxima, ..Self::default() }
     }
 
     /// Adds identifiers that are components of their own, until there is one for each of

@@ -31,10 +31,7 @@ impl Store {
             (Some((map, deltas)), _) => (map.as_slice().to_vec(), deltas),
             (None, None) => (Vec::new(), 0),
             (None, Some(base)) => {
-                let payload = self
-                    .bucket()
-                    .read_framed(FrameKind::IdentityMap, base)
-                    .await?;
+                let payload = self.bucket().read_framed(FrameKind::IdentityMap, base).await?;
                 match map_file::decode(&base.path, &payload, reference.identifiers)? {
                     MapFile::Base(customers) => (customers, 0),
                     MapFile::Delta { .. } => {
@@ -44,10 +41,7 @@ impl Store {
             }
         };
         for delta in &reference.deltas[deltas_known..] {
-            let payload = self
-                .bucket()
-                .read_framed(FrameKind::IdentityMap, delta)
-                .await?;
+            let payload = self.bucket().read_framed(FrameKind::IdentityMap, delta).await?;
             match map_file::decode(&delta.path, &payload, reference.identifiers)? {
                 MapFile::Delta { identifiers, moved } => apply(&mut customers, identifiers, &moved),
                 MapFile::Base(_) => {
@@ -101,13 +95,7 @@ impl Store {
         let mut batches = Vec::new();
         for run in snapshot.dictionary_runs.values() {
             let object = self.bucket().read(&run.object).await?;
-            let columns = [
-                "identifier_id",
-                "namespace",
-                "value",
-                "first_seen",
-                "blocked",
-            ];
+            let columns = ["identifier_id", "namespace", "value", "first_seen", "blocked"];
             for batch in decode_run(run, object, &columns)? {
                 batches.push(with_state(&batch, &shared)?);
             }
@@ -223,37 +211,26 @@ pub fn identifiers_schema() -> SchemaRef {
 /// The columns of [`Store::link_batches`].
 pub fn links_with_status_schema() -> SchemaRef {
     let stored = link_file::link_schema();
-    let mut fields: Vec<Field> = stored
-        .fields()
-        .iter()
-        .map(|field| (**field).clone())
-        .collect();
+    let mut fields: Vec<Field> = stored.fields().iter().map(|field| (**field).clone()).collect();
     fields.push(Field::new("status", DataType::Utf8, false));
     fields.push(Field::new("reason", DataType::Utf8, true));
     Arc::new(Schema::new(fields))
 }
 
 fn arrow_failed(source: arrow::error::ArrowError) -> Error {
-    Error::Arrow {
-        during: "showing identities".into(),
-        source: Arc::new(source),
-    }
+    Error::Arrow { during: "showing identities".into(), source: Arc::new(source) }
 }
 
 fn with_state(batch: &RecordBatch, shared: &[u32]) -> Result<RecordBatch> {
     let ids = batch.column(0).as_primitive::<UInt32Type>();
     let blocked: &BooleanArray = batch.column(4).as_boolean();
-    let states = ids
-        .values()
-        .iter()
-        .zip(blocked.values())
-        .map(
-            |(id, is_blocked)| match (is_blocked, shared.binary_search(id)) {
-                (true, _) => "blocked",
-                (false, Ok(_)) => "shared",
-                (false, Err(_)) => "live",
-            },
-        );
+    let states = ids.values().iter().zip(blocked.values()).map(|(id, is_blocked)| {
+        match (is_blocked, shared.binary_search(id)) {
+            (true, _) => "blocked",
+            (false, Ok(_)) => "shared",
+            (false, Err(_)) => "live",
+        }
+    });
     let mut columns = batch.columns()[..4].to_vec();
     columns.push(Arc::new(StringArray::from_iter_values(states)));
     RecordBatch::try_new(identifiers_schema(), columns).map_err(arrow_failed)
@@ -265,9 +242,8 @@ fn with_status(
     outcomes: impl Iterator<Item = Outcome>,
     catalog: &Catalog,
 ) -> Result<RecordBatch> {
-    let said: Vec<(&str, Option<String>)> = outcomes
-        .map(|outcome| status_of(outcome, catalog))
-        .collect();
+    let said: Vec<(&str, Option<String>)> =
+        outcomes.map(|outcome| status_of(outcome, catalog)).collect();
     let mut columns = link_file::rows(links)?.columns().to_vec();
     let statuses = StringArray::from_iter_values(said.iter().map(|(status, _)| status));
     let reasons: StringArray = said.iter().map(|(_, reason)| reason.as_deref()).collect();
@@ -280,29 +256,21 @@ fn with_status(
 fn status_of(outcome: Outcome, catalog: &Catalog) -> (&'static str, Option<String>) {
     match outcome {
         Outcome::Accepted => ("accepted", None),
-        Outcome::Shared { identifier } => (
-            "shared",
-            Some(format!(
-                "identifier {identifier} is linked to more than it may be"
-            )),
-        ),
-        Outcome::Blocked { identifier } => (
-            "rejected",
-            Some(format!("the value of identifier {identifier} is blocked")),
-        ),
+        Outcome::Shared { identifier } => {
+            ("shared", Some(format!("identifier {identifier} is linked to more than it may be")))
+        }
+        Outcome::Blocked { identifier } => {
+            ("rejected", Some(format!("the value of identifier {identifier} is blocked")))
+        }
         Outcome::LimitBroken { limited } => {
             let namespace = catalog.namespaces.get(usize::from(limited.namespace));
             let name = namespace.map_or("?", |namespace| namespace.name.as_str());
             let max = limited.max;
-            (
-                "rejected",
-                Some(format!("a customer would hold more than {max} of {name}")),
-            )
+            ("rejected", Some(format!("a customer would hold more than {max} of {name}")))
         }
         Outcome::Separated => ("rejected", Some("a person separated them".into())),
-        Outcome::Superseded => (
-            "rejected",
-            Some("a later statement about the same pair counts".into()),
-        ),
+        Outcome::Superseded => {
+            ("rejected", Some("a later statement about the same pair counts".into()))
+        }
     }
 }

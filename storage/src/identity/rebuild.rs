@@ -88,24 +88,14 @@ impl Store {
                 return Ok(Rebuilt { snapshot, changes });
             }
             let based_on = Arc::clone(&snapshot);
-            let draft = DraftCommit {
-                based_on,
-                operation,
-                events_added: 0,
-                actions,
-            };
+            let draft = DraftCommit { based_on, operation, events_added: 0, actions };
             match self.commit(draft).await? {
                 CommitOutcome::Committed(snapshot) => return Ok(Rebuilt { snapshot, changes }),
-                CommitOutcome::Conflict {
-                    snapshot: newest, ..
-                } => snapshot = newest,
+                CommitOutcome::Conflict { snapshot: newest, .. } => snapshot = newest,
             }
         }
         let version = snapshot.version;
-        Err(Error::Conflict {
-            based_on: version,
-            version,
-        })
+        Err(Error::Conflict { based_on: version, version })
     }
 
     /// The catalog of a version before and after an edit of its namespaces that is allowed.
@@ -120,8 +110,7 @@ impl Store {
         store::ensure_namespaces_stay(&before, &after)?;
         if after != *before {
             check_rules(&after)?;
-            self.check_own_identifiers_stay(snapshot, &before, &after)
-                .await?;
+            self.check_own_identifiers_stay(snapshot, &before, &after).await?;
         }
         Ok((before, after))
     }
@@ -144,19 +133,11 @@ impl Store {
             if before.normalise != after.normalise {
                 return Err(refused("how values are normalised", &before.name));
             }
-            if before
-                .blocked
-                .iter()
-                .any(|value| !after.blocked.contains(value))
-            {
-                return Err(refused(
-                    "a blocked value to one that connects",
-                    &before.name,
-                ));
+            if before.blocked.iter().any(|value| !after.blocked.contains(value)) {
+                return Err(refused("a blocked value to one that connects", &before.name));
             }
             if before.blocked != after.blocked {
-                self.check_no_value_is_newly_blocked(snapshot, after)
-                    .await?;
+                self.check_no_value_is_newly_blocked(snapshot, after).await?;
             }
         }
         Ok(())
@@ -170,11 +151,9 @@ impl Store {
         let rules = ValueRules::new(after);
         for run in snapshot.dictionary_runs.values() {
             let object = self.bucket().read(&run.object).await?;
-            for batch in decode_run(
-                run,
-                object,
-                &["identifier_id", "namespace", "value", "blocked"],
-            )? {
+            for batch in
+                decode_run(run, object, &["identifier_id", "namespace", "value", "blocked"])?
+            {
                 let namespaces = batch.column(1).as_string::<i32>();
                 let values = batch.column(2).as_string::<i32>();
                 let blocked = batch.column(3).as_boolean();
@@ -214,33 +193,18 @@ fn refused(what: &str, namespace: &str) -> Error {
 /// Refuses rules that make no sense.
 fn check_rules(catalog: &Catalog) -> Result<()> {
     let invalid = |namespace: &Namespace, reason: String| {
-        Err(Error::invalid(
-            format!("namespace {:?}", namespace.name),
-            reason,
-        ))
+        Err(Error::invalid(format!("namespace {:?}", namespace.name), reason))
     };
     for (place, namespace) in catalog.namespaces.iter().enumerate() {
         let is_name_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        let is_name = namespace
-            .name
-            .starts_with(|letter: char| letter.is_ascii_lowercase())
-            && namespace
-                .name
-                .chars()
-                .all(|letter| is_name_letter(letter) || letter == '_');
+        let is_name = namespace.name.starts_with(|letter: char| letter.is_ascii_lowercase())
+            && namespace.name.chars().all(|letter| is_name_letter(letter) || letter == '_');
         if !is_name {
-            return invalid(
-                namespace,
-                "a name has lower-case letters, digits and _".into(),
-            );
+            return invalid(namespace, "a name has lower-case letters, digits and _".into());
         }
-        let is_taken = crate::event::file_schema([])
-            .index_of(&namespace.name)
-            .is_ok()
+        let is_taken = crate::event::file_schema([]).index_of(&namespace.name).is_ok()
             || namespace.name == crate::event::CUSTOMER_ID
-            || catalog.namespaces[..place]
-                .iter()
-                .any(|other| other.name == namespace.name);
+            || catalog.namespaces[..place].iter().any(|other| other.name == namespace.name);
         if is_taken {
             return invalid(namespace, "a column of events has this name already".into());
         }

@@ -56,10 +56,7 @@ impl Rules {
                 (false, max) => max,
             };
             let place = max.map(|max| {
-                limited.push(Limited {
-                    namespace: number,
-                    max,
-                });
+                limited.push(Limited { namespace: number, max });
                 limited.len() - 1
             });
             let named = namespace.max_degree.iter();
@@ -71,17 +68,12 @@ impl Rules {
                 degrees: degrees.collect(),
             });
         }
-        Self {
-            namespaces,
-            limited,
-        }
+        Self { namespaces, limited }
     }
 
     /// The tier of a namespace; 1 is the strongest.
     pub fn tier(&self, namespace: u16) -> u8 {
-        self.namespaces
-            .get(usize::from(namespace))
-            .map_or(u8::MAX, |rules| rules.tier)
+        self.namespaces.get(usize::from(namespace)).map_or(u8::MAX, |rules| rules.tier)
     }
 
     /// The namespaces of which a customer may hold a limited number of values.
@@ -97,19 +89,12 @@ impl Rules {
     /// To how many values of `other` an identifier of `namespace` may be linked.
     pub fn degree_max(&self, namespace: u16, other: u16) -> Option<u32> {
         let rules = self.namespaces.get(usize::from(namespace))?;
-        rules
-            .degrees
-            .iter()
-            .find(|(target, _)| *target == other)
-            .map(|(_, max)| *max)
+        rules.degrees.iter().find(|(target, _)| *target == other).map(|(_, max)| *max)
     }
 
     /// The namespaces to whose values any namespace limits the links, ascending.
     pub fn degree_targets(&self) -> Vec<u16> {
-        let degrees = self
-            .namespaces
-            .iter()
-            .flat_map(|namespace| &namespace.degrees);
+        let degrees = self.namespaces.iter().flat_map(|namespace| &namespace.degrees);
         let mut targets: Vec<u16> = degrees.map(|(target, _)| *target).collect();
         targets.sort_unstable();
         targets.dedup();
@@ -236,11 +221,7 @@ pub fn resolve(identifiers: &[IdentifierFacts], links: &[Link], rules: &Rules) -
     let shared = shared_identifiers(identifiers, links, rules, &statements);
     let is_shared = |identifier: u32| shared.binary_search(&identifier).is_ok();
     let (customer_of, outcomes) = connect(identifiers, links, rules, &statements, &is_shared);
-    Resolution {
-        customer_of,
-        outcomes,
-        shared,
-    }
+    Resolution { customer_of, outcomes, shared }
 }
 
 /// For each pair about which a person said something, the statement that counts.
@@ -263,17 +244,12 @@ impl Statements {
 
     /// Whether the pair was separated and not linked again since.
     pub fn separates(&self, link: &Link) -> bool {
-        self.by_pair
-            .get(&link.pair())
-            .is_some_and(|(_, kind)| *kind == LinkKind::ManualUnlink)
+        self.by_pair.get(&link.pair()).is_some_and(|(_, kind)| *kind == LinkKind::ManualUnlink)
     }
 
     /// The separated pairs.
     pub fn separated(&self) -> impl Iterator<Item = (u32, u32)> {
-        let unlinked = self
-            .by_pair
-            .iter()
-            .filter(|(_, (_, kind))| *kind == LinkKind::ManualUnlink);
+        let unlinked = self.by_pair.iter().filter(|(_, (_, kind))| *kind == LinkKind::ManualUnlink);
         unlinked.map(|(pair, _)| *pair)
     }
 
@@ -297,10 +273,7 @@ fn shared_identifiers(
     let mut neighbours = HashSet::new();
     let mut degrees: HashMap<(u32, u16), u32> = HashMap::new();
     let mut shared = Vec::new();
-    for link in links
-        .iter()
-        .filter(|link| counts_for_degree(link, statements))
-    {
+    for link in links.iter().filter(|link| counts_for_degree(link, statements)) {
         for (end, other) in [(link.a, link.b), (link.b, link.a)] {
             let (facts, other_facts) = (identifiers[end as usize], identifiers[other as usize]);
             let limit = rules.degree_max(facts.namespace, other_facts.namespace);
@@ -367,10 +340,7 @@ fn outcome_by_itself(
         return Some(Outcome::Accepted);
     }
     let ends = [link.a, link.b];
-    if let Some(identifier) = ends
-        .into_iter()
-        .find(|end| identifiers[*end as usize].blocked)
-    {
+    if let Some(identifier) = ends.into_iter().find(|end| identifiers[*end as usize].blocked) {
         return Some(Outcome::Blocked { identifier });
     }
     if statements.separates(link) {
@@ -395,11 +365,5 @@ pub(crate) fn sort_key(
     content[..16].copy_from_slice(&a.hash.min(b.hash).to_le_bytes());
     content[16..].copy_from_slice(&a.hash.max(b.hash).to_le_bytes());
     let (stronger, weaker) = (tier_a.min(tier_b), tier_a.max(tier_b));
-    (
-        link.kind,
-        stronger,
-        weaker,
-        link.valid_from_us,
-        xxh3_128(&content),
-    )
+    (link.kind, stronger, weaker, link.valid_from_us, xxh3_128(&content))
 }

@@ -134,20 +134,14 @@ impl Remap {
     /// The number that stands now for what was `identifier`.
     pub fn apply(&self, identifier: u32) -> u32 {
         match identifier.checked_sub(self.first) {
-            Some(place) => self
-                .numbers
-                .get(place as usize)
-                .copied()
-                .unwrap_or(identifier),
+            Some(place) => self.numbers.get(place as usize).copied().unwrap_or(identifier),
             None => identifier,
         }
     }
 
     /// Whether all numbers stay, so that no file has to be rewritten.
     pub fn is_identity(&self) -> bool {
-        (self.first..)
-            .zip(&self.numbers)
-            .all(|(old, &new)| old == new)
+        (self.first..).zip(&self.numbers).all(|(old, &new)| old == new)
     }
 }
 
@@ -157,11 +151,7 @@ impl Stitcher {
         let rules = Rules::new(catalog);
         Self {
             values: catalog.namespaces.iter().map(ValueRules::new).collect(),
-            namespace_names: catalog
-                .namespaces
-                .iter()
-                .map(|space| space.name.clone())
-                .collect(),
+            namespace_names: catalog.namespaces.iter().map(|space| space.name.clone()).collect(),
             stored: Stored::default(),
             dictionary: Dictionary::default(),
             fresh: Layer::default(),
@@ -227,10 +217,7 @@ impl Stitcher {
     /// # Errors
     /// [`Error::Exhausted`] when there are no numbers left.
     pub fn rebase(&mut self, old: &Self) -> Result<Remap> {
-        let mut remap = Remap {
-            first: old.dictionary.len(),
-            numbers: Vec::new(),
-        };
+        let mut remap = Remap { first: old.dictionary.len(), numbers: Vec::new() };
         for place in 0..old.new.values.len() {
             let hash = old.new.hashes[place];
             let first_seen_us = old.new.first_seen_us[place];
@@ -248,10 +235,7 @@ impl Stitcher {
             remap.numbers.push(number);
         }
         let new_links = (old.links_stored..).zip(&old.evidence);
-        let earlier_links = old
-            .earlier
-            .iter()
-            .map(|(place, evidence)| (*place, evidence));
+        let earlier_links = old.earlier.iter().map(|(place, evidence)| (*place, evidence));
         for (place, evidence) in new_links.chain(earlier_links) {
             let (a, b) = old.links.pair(place);
             let ts_us = old.links.valid_from_us(place);
@@ -264,8 +248,7 @@ impl Stitcher {
     /// What was new belongs to the snapshot from here on.
     fn settle(&mut self) {
         let next = Layer::new(self.identifiers());
-        self.dictionary
-            .append(std::mem::replace(&mut self.fresh, next));
+        self.dictionary.append(std::mem::replace(&mut self.fresh, next));
         self.new = NewIdentifiers::default();
         self.links_stored = self.links.len();
         self.evidence = Vec::new();
@@ -277,9 +260,7 @@ impl Stitcher {
     }
 
     pub(super) fn find_hash(&self, hash: u128) -> Option<u32> {
-        self.dictionary
-            .find_hash(hash)
-            .or_else(|| self.fresh.find(hash))
+        self.dictionary.find_hash(hash).or_else(|| self.fresh.find(hash))
     }
 
     fn hash_of(&self, identifier: u32) -> Result<u128> {
@@ -302,10 +283,7 @@ impl Stitcher {
     ) -> Result<u32> {
         if self.identifiers() >= IDENTIFIERS_MAX {
             let limit = u64::from(IDENTIFIERS_MAX);
-            return Err(Error::Exhausted {
-                what: "identifiers",
-                limit,
-            });
+            return Err(Error::Exhausted { what: "identifiers", limit });
         }
         let number = self.fresh.push(hash);
         self.namespaces.push(namespace);
@@ -363,9 +341,8 @@ impl Stitcher {
                 && !self.statements.supersedes(link)
                 && !self.statements.separates(link)
         });
-        self.stated_pairs = in_force
-            .map(|link| super::link_table::pair_of(link.a, link.b))
-            .collect();
+        self.stated_pairs =
+            in_force.map(|link| super::link_table::pair_of(link.a, link.b)).collect();
         self.stated = stated;
     }
 }

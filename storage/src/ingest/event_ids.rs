@@ -58,10 +58,7 @@ pub(super) fn fill(
         return Ok((events, 0));
     }
     let events = filter_record_batch(&events, &BooleanArray::from(is_kept));
-    Ok((
-        events.map_err(|error| arrow_error("dropping equal rows", error))?,
-        dropped,
-    ))
+    Ok((events.map_err(|error| arrow_error("dropping equal rows", error))?, dropped))
 }
 
 fn place_of_event_id(events: &RecordBatch) -> Result<usize> {
@@ -124,9 +121,7 @@ fn content_of(array: &ArrayRef) -> Result<Content<'_>> {
         }
         DataType::Decimal128(..) => Content::Decimal(array.as_primitive::<Decimal128Type>()),
         other => {
-            return Err(Error::Internal(format!(
-                "events have no columns of type {other}"
-            )));
+            return Err(Error::Internal(format!("events have no columns of type {other}")));
         }
     })
 }
@@ -148,8 +143,5 @@ fn put_value(bytes: &mut Vec<u8>, content: &Content<'_>, row: usize) {
 }
 
 fn arrow_error(during: &str, error: arrow::error::ArrowError) -> Error {
-    Error::Arrow {
-        during: during.into(),
-        source: Arc::new(error),
-    }
+    Error::Arrow { during: during.into(), source: Arc::new(error) }
 }

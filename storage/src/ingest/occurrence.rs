@@ -22,11 +22,7 @@ pub(super) struct OccurrenceCounter {
 impl OccurrenceCounter {
     /// Keeps at most so many bytes in memory.
     pub(super) fn new(memory_bytes_max: usize) -> Self {
-        Self {
-            runs: Vec::new(),
-            spilled: None,
-            memory_bytes_max,
-        }
+        Self { runs: Vec::new(), spilled: None, memory_bytes_max }
     }
 
     /// The occurrence number of each of these hashes, in their order, and remembers them.
@@ -69,16 +65,8 @@ impl OccurrenceCounter {
             }
             self.merge_last_two();
         }
-        let bytes: usize = self
-            .runs
-            .iter()
-            .map(|run| run.len() * size_of::<u64>())
-            .sum();
-        if bytes > self.memory_bytes_max {
-            self.spill()
-        } else {
-            Ok(())
-        }
+        let bytes: usize = self.runs.iter().map(|run| run.len() * size_of::<u64>()).sum();
+        if bytes > self.memory_bytes_max { self.spill() } else { Ok(()) }
     }
 
     fn merge_last_two(&mut self) {
@@ -115,9 +103,7 @@ impl OccurrenceCounter {
         for new in fresh {
             writer.write_all(&new.to_le_bytes()).map_err(scratch)?;
         }
-        let file = writer
-            .into_inner()
-            .map_err(|error| scratch(error.into_error()))?;
+        let file = writer.into_inner().map_err(|error| scratch(error.into_error()))?;
         self.spilled = Some(file);
         Ok(())
     }
@@ -153,9 +139,7 @@ struct Hashes<'a> {
 impl<'a> Hashes<'a> {
     fn of(file: &'a mut File) -> Result<Self> {
         file.seek(SeekFrom::Start(0)).map_err(scratch)?;
-        Ok(Self {
-            reader: BufReader::with_capacity(1 << 20, file),
-        })
+        Ok(Self { reader: BufReader::with_capacity(1 << 20, file) })
     }
 }
 
@@ -173,10 +157,7 @@ impl Iterator for Hashes<'_> {
 }
 
 fn scratch(source: std::io::Error) -> Error {
-    Error::Scratch {
-        during: "counting equal rows".into(),
-        source: Arc::new(source),
-    }
+    Error::Scratch { during: "counting equal rows".into(), source: Arc::new(source) }
 }
 
 #[cfg(test)]

@@ -47,10 +47,7 @@ impl Ingest {
             }
         }
         let version = self.base.version;
-        Err(Error::Conflict {
-            based_on: version,
-            version,
-        })
+        Err(Error::Conflict { based_on: version, version })
     }
 
     async fn draft(&mut self) -> Result<(Vec<Action>, IdentityChanges)> {
@@ -130,9 +127,6 @@ impl Ingest {
             .collect();
         let schema = read::projected(&schema, &others);
         read::check(self.store.bucket(), &file.object).await?;
-        read::read_columns(self.store.bucket(), file, schema, ROWS)
-            .await?
-            .try_collect()
-            .await
+        read::read_columns(self.store.bucket(), file, schema, ROWS).await?.try_collect().await
     }
 }

@@ -42,9 +42,7 @@ impl IdRows {
         let mut rows = Self::default();
         for batch in batches {
             let ids = column(batch, event::EVENT_ID)?.as_string::<i32>().clone();
-            let ts = column(batch, event::TS)?
-                .as_primitive::<TimestampMicrosecondType>()
-                .clone();
+            let ts = column(batch, event::TS)?.as_primitive::<TimestampMicrosecondType>().clone();
             rows.starts.push(rows.rows);
             rows.rows += ids.len();
             rows.batches.push((ids, ts));
@@ -90,9 +88,7 @@ impl RecentIds {
             }
             let hash = HASHER.hash_one(id);
             if table
-                .find(hash, |&other| {
-                    is_same(unit, rows.row(other as usize), (id, ts))
-                })
+                .find(hash, |&other| is_same(unit, rows.row(other as usize), (id, ts)))
                 .is_some()
             {
                 is_seen[row] = true;
@@ -129,10 +125,7 @@ pub(super) async fn mark_in_files<'a>(
         return Ok(());
     };
     for file in files {
-        let partition = Partition {
-            unit: file.partition_unit,
-            start_us: file.partition_start_us,
-        };
+        let partition = Partition { unit: file.partition_unit, start_us: file.partition_start_us };
         let near = partition.previous().start_us..partition.next().end_us();
         if max < near.start || min >= near.end {
             continue;
@@ -192,11 +185,7 @@ async fn mark_in_file(
         .with_batch_size(64 * 1024)
         .build()
         .map_err(|error| read::read_error(path, error))?;
-    while let Some(batch) = stream
-        .try_next()
-        .await
-        .map_err(|e| read::read_error(path, e))?
-    {
+    while let Some(batch) = stream.try_next().await.map_err(|e| read::read_error(path, e))? {
         let ids = batch.column(0).as_string_opt::<i32>();
         let ids = ids.ok_or_else(|| Error::corrupt(path, "event_id is not text"))?;
         for id in ids.iter().flatten() {
@@ -221,12 +210,7 @@ async fn filters_of(store: &Store, file: &DataFile) -> Result<Arc<EventIdFilters
             let filters = load_filters(&mut builder)
                 .await
                 .map_err(|error| read::read_error(&file.object.path, error))?;
-            let blocks: usize = filters
-                .row_groups
-                .iter()
-                .flatten()
-                .map(Sbbf::num_blocks)
-                .sum();
+            let blocks: usize = filters.row_groups.iter().flatten().map(Sbbf::num_blocks).sum();
             Ok((filters, blocks * 32))
         })
         .await
@@ -236,17 +220,10 @@ async fn load_filters(
     builder: &mut ParquetRecordBatchStreamBuilder<BucketReader>,
 ) -> parquet::errors::Result<EventIdFilters> {
     let columns = builder.parquet_schema().columns();
-    let place = columns
-        .iter()
-        .position(|column| column.name() == event::EVENT_ID)
-        .unwrap_or(0);
+    let place = columns.iter().position(|column| column.name() == event::EVENT_ID).unwrap_or(0);
     let mut row_groups = Vec::new();
     for row_group in 0..builder.metadata().num_row_groups() {
-        row_groups.push(
-            builder
-                .get_row_group_column_bloom_filter(row_group, place)
-                .await?,
-        );
+        row_groups.push(builder.get_row_group_column_bloom_filter(row_group, place).await?);
     }
     Ok(EventIdFilters { row_groups })
 }

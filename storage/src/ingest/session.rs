@@ -156,16 +156,8 @@ impl Ingest {
         if let Some(limit) = self.options.max_rejects
             && rejected > limit
         {
-            let first_reason = self
-                .rejects
-                .first_reason()
-                .unwrap_or(&row.reason)
-                .to_owned();
-            return Err(Error::TooManyRejects {
-                rejected,
-                limit,
-                first_reason,
-            });
+            let first_reason = self.rejects.first_reason().unwrap_or(&row.reason).to_owned();
+            return Err(Error::TooManyRejects { rejected, limit, first_reason });
         }
         self.rejects.push(&self.store, row).await
     }
@@ -210,10 +202,7 @@ impl Ingest {
         self.finish_writing().await?;
         let chunk = ChunkToWrite::new(self.store.bucket(), batches, unit)?;
         let task = tokio::spawn(chunk.write(self.store.bucket().clone()));
-        self.writing = Some(Writing {
-            task: AbortOnDrop(task),
-            ids,
-        });
+        self.writing = Some(Writing { task: AbortOnDrop(task), ids });
         Ok(())
     }
 
@@ -262,12 +251,7 @@ impl Ingest {
     }
 
     pub(super) fn file_schema(&self) -> SchemaRef {
-        event::file_schema(
-            self.catalog
-                .namespaces
-                .iter()
-                .map(|namespace| namespace.name.as_str()),
-        )
+        event::file_schema(self.catalog.namespaces.iter().map(|namespace| namespace.name.as_str()))
     }
 
     /// Waits for the chunk that is being written.
@@ -329,16 +313,8 @@ pub(super) fn unseen(batches: &[RecordBatch], is_seen: &[bool]) -> Result<(Vec<R
 
 /// The unit that suits what is here already.
 fn unit_of_snapshot(snapshot: &Snapshot) -> PartitionUnit {
-    let min = snapshot
-        .data_files
-        .values()
-        .map(|file| file.ts_min_us)
-        .min();
-    let max = snapshot
-        .data_files
-        .values()
-        .map(|file| file.ts_max_us)
-        .max();
+    let min = snapshot.data_files.values().map(|file| file.ts_min_us).min();
+    let max = snapshot.data_files.values().map(|file| file.ts_max_us).max();
     let days = min.zip(max).map_or(0, |(min, max)| {
         (max.div_euclid(crate::partition::DAY_US) - min.div_euclid(crate::partition::DAY_US)) + 1
     });
@@ -348,10 +324,7 @@ fn unit_of_snapshot(snapshot: &Snapshot) -> PartitionUnit {
 fn memory_of(batch: &RecordBatch) -> usize {
     // What slices share with the batch that they were cut from does not count twice.
     let values = batch.columns().iter().map(|column| {
-        column
-            .to_data()
-            .get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_array_memory_size())
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
     });
     values.sum::<usize>() + batch.num_rows() * ROW_BYTES_EXTRA
 }

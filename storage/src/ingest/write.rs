@@ -48,15 +48,8 @@ impl ChunkToWrite {
                 }
             }
         }
-        let names = starts
-            .into_iter()
-            .map(|start| (start, bucket.new_uuid()))
-            .collect();
-        Ok(Self {
-            batches,
-            unit,
-            names,
-        })
+        let names = starts.into_iter().map(|start| (start, bucket.new_uuid())).collect();
+        Ok(Self { batches, unit, names })
     }
 
     /// Sorts, encodes and writes the files; the computing happens beside the asynchronous work.
@@ -78,24 +71,17 @@ impl ChunkToWrite {
         let mut files = Vec::with_capacity(partitions.len());
         for of_one in keys.chunk_by(|one, other| one.0 == other.0) {
             let partition = partitions[of_one[0].0 as usize];
-            let origin = DataFileOrigin {
-                partition,
-                sorted_by: SortedBy::Identifier,
-                ingested: (0, 0),
-            };
+            let origin =
+                DataFileOrigin { partition, sorted_by: SortedBy::Identifier, ingested: (0, 0) };
             let name = self.names[&partition];
             let schema = self.batches[0].schema();
             let mut encoder = DataFileEncoder::new(schema, origin, name, of_one.len())?;
             for rows in of_one.chunks(SORTED_BATCH_ROWS) {
-                let places: Vec<(usize, usize)> = rows
-                    .iter()
-                    .map(|&(.., batch, row)| (batch as usize, row as usize))
-                    .collect();
-                let sorted =
-                    interleave_record_batch(&batches, &places).map_err(|error| Error::Arrow {
-                        during: "sorting a chunk".into(),
-                        source: Arc::new(error),
-                    })?;
+                let places: Vec<(usize, usize)> =
+                    rows.iter().map(|&(.., batch, row)| (batch as usize, row as usize)).collect();
+                let sorted = interleave_record_batch(&batches, &places).map_err(|error| {
+                    Error::Arrow { during: "sorting a chunk".into(), source: Arc::new(error) }
+                })?;
                 encoder.write(&sorted, |identifier| identifier)?;
             }
             files.push(encoder.finish()?);

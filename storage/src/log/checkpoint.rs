@@ -28,18 +28,13 @@ struct Checkpoint {
 
 /// Saves a snapshot. An error changes nothing for anybody but the next reader's waiting time.
 pub(crate) async fn write(bucket: &Bucket, snapshot: &Snapshot, attempt: &str) -> Result<()> {
-    let checkpoint = Checkpoint {
-        attempt: attempt.to_owned(),
-        snapshot: snapshot.clone(),
-    };
+    let checkpoint = Checkpoint { attempt: attempt.to_owned(), snapshot: snapshot.clone() };
     let json = serde_json::to_vec(&checkpoint)
         .map_err(|error| Error::Internal(format!("a checkpoint is no JSON: {error}")))?;
     let path = layout::checkpoint(snapshot.version);
     let payload = zstd::encode_all(&json[..], 3)
         .map_err(|error| Error::Internal(format!("a checkpoint cannot be packed: {error}")))?;
-    bucket
-        .put_framed(FrameKind::Checkpoint, &path, &payload)
-        .await?;
+    bucket.put_framed(FrameKind::Checkpoint, &path, &payload).await?;
     Ok(())
 }
 
@@ -69,10 +64,7 @@ pub(crate) async fn versions(bucket: &Bucket) -> Result<Vec<u64>> {
 /// The checkpoint of a version, `None` when it does not belong to the log.
 pub(crate) async fn read(bucket: &Bucket, version: u64) -> Result<Option<Snapshot>> {
     let path = layout::checkpoint(version);
-    let Some(payload) = bucket
-        .read_unreferenced(FrameKind::Checkpoint, &path)
-        .await?
-    else {
+    let Some(payload) = bucket.read_unreferenced(FrameKind::Checkpoint, &path).await? else {
         return Ok(None);
     };
     let checkpoint = decode(&path, &payload)?;
@@ -87,9 +79,6 @@ fn decode(path: &str, payload: &[u8]) -> Result<Checkpoint> {
     let corrupt = |error: &dyn std::fmt::Display| Error::corrupt(path, error.to_string());
     let unpacked = zstd::Decoder::new(payload).map_err(|error| corrupt(&error))?;
     let mut json = Vec::new();
-    unpacked
-        .take(UNPACKED_BYTES_MAX)
-        .read_to_end(&mut json)
-        .map_err(|error| corrupt(&error))?;
+    unpacked.take(UNPACKED_BYTES_MAX).read_to_end(&mut json).map_err(|error| corrupt(&error))?;
     serde_json::from_slice(&json).map_err(|error| corrupt(&error))
 }

@@ -88,11 +88,7 @@ impl DraftCommit {
             committed_at_us: now.timestamp_micros().max(below.committed_at_us + 1),
             operation: self.operation,
             events_added: self.events_added,
-            actions: self
-                .actions
-                .iter()
-                .map(|action| stamped(action, version))
-                .collect(),
+            actions: self.actions.iter().map(|action| stamped(action, version)).collect(),
         }
     }
 }
@@ -198,9 +194,7 @@ async fn ensure_objects_remain(
     theirs: &LogEntry,
 ) -> Result<()> {
     let announced = theirs.actions.iter().filter_map(|action| match action {
-        Action::ExpireVersions {
-            objects_before_us, ..
-        } => Some(*objects_before_us),
+        Action::ExpireVersions { objects_before_us, .. } => Some(*objects_before_us),
         _ => None,
     });
     let Some(before_us) = announced.max() else {
@@ -212,10 +206,7 @@ async fn ensure_objects_remain(
             found.is_some_and(|found| found.last_modified.timestamp_micros() >= before_us);
         if !is_young && !names(&draft.based_on, &object.path) {
             let based_on = draft.based_on.version;
-            return Err(Error::Stalled {
-                based_on,
-                path: object.path.clone(),
-            });
+            return Err(Error::Stalled { based_on, path: object.path.clone() });
         }
     }
     Ok(())

@@ -77,14 +77,8 @@ impl<'a> Effects<'a> {
             || (self.merges_links && theirs.merges_links)
             || self.catalog_stands_against(theirs)
             || theirs.catalog_stands_against(self)
-            || self
-                .removed_files
-                .iter()
-                .any(|path| theirs.removed_files.contains(path))
-            || self
-                .segments
-                .iter()
-                .any(|segment| theirs.segments.contains(segment))
+            || self.removed_files.iter().any(|path| theirs.removed_files.contains(path))
+            || self.segments.iter().any(|segment| theirs.segments.contains(segment))
     }
 
     /// Either may have brought an event or an identifier of the other.

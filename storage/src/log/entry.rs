@@ -35,11 +35,7 @@ pub(crate) fn decode(path: &str, version: u64, payload: &[u8]) -> Result<LogEntr
         .map_err(|error| Error::corrupt(path, format!("not an entry of the log: {error}")))?;
     if entry.format > FORMAT {
         let format = entry.format;
-        return Err(Error::NewerFormat {
-            path: path.into(),
-            format,
-            newest_known: FORMAT,
-        });
+        return Err(Error::NewerFormat { path: path.into(), format, newest_known: FORMAT });
     }
     if entry.version != version {
         let reason = format!("it says version {}, its name says {version}", entry.version);

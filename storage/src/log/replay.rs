@@ -64,9 +64,7 @@ pub(crate) fn entries(
 /// An entry that must be there: versions have no gaps.
 pub(crate) async fn existing(bucket: &Bucket, version: u64) -> Result<LogEntry> {
     let entry = entry::read(bucket, version).await?;
-    entry.ok_or_else(|| Error::Missing {
-        path: layout::log_entry(version),
-    })
+    entry.ok_or_else(|| Error::Missing { path: layout::log_entry(version) })
 }
 
 fn advance(snapshot: &mut Arc<Snapshot>, entry: &LogEntry) -> Result<()> {

@@ -28,10 +28,7 @@ pub(super) async fn check(
         let saved = match checkpoint::read(bucket, version).await {
             Ok(Some(saved)) => saved,
             Ok(None) => {
-                report.add(
-                    &path,
-                    "it was made by another attempt than the entry of its version",
-                );
+                report.add(&path, "it was made by another attempt than the entry of its version");
                 continue;
             }
             Err(error) => {

@@ -57,9 +57,7 @@ impl History {
     }
 
     fn oldest_version(&self) -> u64 {
-        self.head
-            .as_ref()
-            .map_or(1, |head| head.oldest_readable.max(1))
+        self.head.as_ref().map_or(1, |head| head.oldest_readable.max(1))
     }
 
     fn note_contradictions(&self, report: &mut VerifyReport) {
@@ -67,10 +65,7 @@ impl History {
         for object in self.actions.iter().flat_map(Action::objects) {
             let first = references.entry(&object.path).or_insert(object);
             if *first != object {
-                report.add(
-                    &object.path,
-                    "the log names it with two different sizes or checksums",
-                );
+                report.add(&object.path, "the log names it with two different sizes or checksums");
             }
         }
     }
@@ -113,10 +108,7 @@ impl Reading {
             report.add(&path, rule);
         }
         for action in &entry.actions {
-            if let Action::ExpireVersions {
-                oldest_readable, ..
-            } = action
-            {
+            if let Action::ExpireVersions { oldest_readable, .. } = action {
                 self.oldest_readable = self.oldest_readable.max(*oldest_readable);
             }
         }
@@ -140,12 +132,7 @@ impl Reading {
         let named = actions.iter().flat_map(Action::objects);
         let named = named.map(|object| object.path.clone()).collect();
         let head = (!self.is_broken).then_some(self.snapshot);
-        History {
-            head,
-            attempts: self.attempts,
-            actions,
-            named,
-        }
+        History { head, attempts: self.attempts, actions, named }
     }
 }
 
@@ -163,9 +150,7 @@ async fn last_version(bucket: &Bucket, report: &mut VerifyReport) -> Result<u64>
         last += 1;
     }
     if last == 0 {
-        return Err(Error::NotADatabase {
-            url: bucket.url().to_owned(),
-        });
+        return Err(Error::NotADatabase { url: bucket.url().to_owned() });
     }
     Ok(last)
 }

@@ -54,10 +54,7 @@ impl VerifyReport {
     }
 
     fn add(&mut self, path: &str, what: impl Into<String>) {
-        self.problems.push(Problem {
-            path: path.to_owned(),
-            what: what.into(),
-        });
+        self.problems.push(Problem { path: path.to_owned(), what: what.into() });
     }
 
     /// Notes an error as a problem of this object, without saying its path twice.
@@ -124,9 +121,7 @@ async fn find_orphans(bucket: &Bucket, history: &History, report: &mut VerifyRep
             }
         }
     }
-    report
-        .orphans
-        .sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    report.orphans.sort_unstable_by(|left, right| left.path.cmp(&right.path));
     Ok(())
 }
 

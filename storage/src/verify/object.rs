@@ -44,10 +44,9 @@ pub(super) fn roles_of(action: &Action) -> Vec<(ObjectRef, Role)> {
         Action::ReplaceDictionaryRuns { added, .. } => added.iter().map(run).collect(),
         Action::AddLinks(added) => vec![links(added)],
         Action::ReplaceLinks { added, .. } => added.iter().map(links).collect(),
-        Action::SetIdentityMap(map) => map
-            .objects()
-            .map(|object| (object.clone(), Role::IdentityMap))
-            .collect(),
+        Action::SetIdentityMap(map) => {
+            map.objects().map(|object| (object.clone(), Role::IdentityMap)).collect()
+        }
         Action::AddRejected(file) => vec![parquet(&file.object, file.rows)],
         Action::SetCatalog(object) => vec![(object.clone(), Role::Catalog)],
         Action::AddSegmentVersion(version) => bitmap_roles(version),
@@ -59,22 +58,13 @@ pub(super) fn roles_of(action: &Action) -> Vec<(ObjectRef, Role)> {
 
 fn data_file_roles(file: &DataFile) -> Vec<(ObjectRef, Role)> {
     let rows = file.rows;
-    vec![
-        (file.object.clone(), Role::Parquet { rows }),
-        (file.index.clone(), Role::Index { rows }),
-    ]
+    vec![(file.object.clone(), Role::Parquet { rows }), (file.index.clone(), Role::Index { rows })]
 }
 
 fn bitmap_roles(version: &SegmentVersion) -> Vec<(ObjectRef, Role)> {
-    let counts = [
-        version.customers,
-        version.customers_entered,
-        version.customers_left,
-    ];
+    let counts = [version.customers, version.customers_entered, version.customers_left];
     let bitmaps = version.objects().into_iter().cloned();
-    bitmaps
-        .zip(counts.map(|customers| Role::Bitmap { customers }))
-        .collect()
+    bitmaps.zip(counts.map(|customers| Role::Bitmap { customers })).collect()
 }
 
 /// Reads an object back.
@@ -83,10 +73,7 @@ pub(super) async fn check(bucket: &Bucket, object: &ObjectRef, role: &Role) -> R
     match role {
         Role::Parquet { rows } => {
             bucket.check(object).await?;
-            let found = parquet_footer(bucket, object)
-                .await?
-                .file_metadata()
-                .num_rows();
+            let found = parquet_footer(bucket, object).await?.file_metadata().num_rows();
             require(u64::try_from(found).ok() == Some(*rows), path, || {
                 format!("it has {found} rows, wanted {rows}")
             })
@@ -95,10 +82,7 @@ pub(super) async fn check(bucket: &Bucket, object: &ObjectRef, role: &Role) -> R
             let payload = bucket.read_framed(FrameKind::Index, object).await?;
             FileIndex::decode(path, &payload, *rows).map(drop)
         }
-        Role::IdentityMap => bucket
-            .read_framed(FrameKind::IdentityMap, object)
-            .await
-            .map(drop),
+        Role::IdentityMap => bucket.read_framed(FrameKind::IdentityMap, object).await.map(drop),
         Role::Catalog => {
             let payload = bucket.read_framed(FrameKind::Catalog, object).await?;
             serde_json::from_slice::<Catalog>(&payload)
@@ -118,10 +102,7 @@ pub(super) async fn check(bucket: &Bucket, object: &ObjectRef, role: &Role) -> R
 /// The footer of a Parquet file.
 async fn parquet_footer(bucket: &Bucket, object: &ObjectRef) -> Result<ParquetMetaData> {
     let path = &object.path;
-    let refused = |source| Error::Parquet {
-        path: path.clone(),
-        source: Arc::new(source),
-    };
+    let refused = |source| Error::Parquet { path: path.clone(), source: Arc::new(source) };
     let tail_start = object.bytes.saturating_sub(FOOTER_TAIL_BYTES);
     let tail = read_range(bucket, path, tail_start..object.bytes).await?;
     let tail: [u8; FOOTER_TAIL_BYTES as usize] = tail[..]
@@ -140,9 +121,7 @@ async fn read_range(
     path: &str,
     range: std::ops::Range<u64>,
 ) -> Result<bytes::Bytes> {
-    let parts = bucket
-        .read_ranges(path, std::slice::from_ref(&range))
-        .await?;
+    let parts = bucket.read_ranges(path, std::slice::from_ref(&range)).await?;
     let part = parts.into_iter().next().unwrap_or_default();
     let wanted = range.end - range.start;
     require(part.len() as u64 == wanted, path, || {
@@ -152,9 +131,5 @@ async fn read_range(
 }
 
 fn require(holds: bool, path: &str, otherwise: impl FnOnce() -> String) -> Result<()> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::corrupt(path, otherwise()))
-    }
+    if holds { Ok(()) } else { Err(Error::corrupt(path, otherwise())) }
 }

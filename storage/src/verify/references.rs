@@ -40,21 +40,12 @@ async fn check_identifiers(
     let Ok(index) = FileIndex::decode(&file.index.path, &payload, file.rows) else {
         return;
     };
-    let (min, max) = (
-        index.identifiers().iter().min(),
-        index.identifiers().iter().max(),
-    );
+    let (min, max) = (index.identifiers().iter().min(), index.identifiers().iter().max());
     if (min.copied(), max.copied()) != (file.identifier_min, file.identifier_max) {
-        report.add(
-            &file.index.path,
-            "its identifiers are not those that the log says",
-        );
+        report.add(&file.index.path, "its identifiers are not those that the log says");
     }
     if max.is_some_and(|max| *max >= head.identifiers()) {
-        report.add(
-            &file.index.path,
-            "it has identifiers that the dictionary has not",
-        );
+        report.add(&file.index.path, "it has identifiers that the dictionary has not");
     }
 }
 
@@ -73,10 +64,7 @@ async fn check_identities(bucket: &Bucket, head: &Snapshot, report: &mut VerifyR
         }
         Ok(map) if map.customers().len() != u64::from(head.identity_map.customers) => {
             let (found, wanted) = (map.customers().len(), head.identity_map.customers);
-            report.add(
-                PLACE,
-                format!("the map has {found} customers, wanted {wanted}"),
-            );
+            report.add(PLACE, format!("the map has {found} customers, wanted {wanted}"));
         }
         Ok(_) => {}
         Err(error) => report.add_error(PLACE, &error),
@@ -85,10 +73,7 @@ async fn check_identities(bucket: &Bucket, head: &Snapshot, report: &mut VerifyR
         Ok(changes) if changes.moved.is_empty() => {}
         Ok(changes) => {
             let moved = changes.moved.len();
-            report.add(
-                PLACE,
-                format!("{moved} identifiers belong to other customers than said"),
-            );
+            report.add(PLACE, format!("{moved} identifiers belong to other customers than said"));
         }
         Err(error) => report.add_error(PLACE, &error),
     }
@@ -124,10 +109,8 @@ async fn check_changes(bucket: &Bucket, versions: &[SegmentVersion], report: &mu
             (&before, &members, &entered, &left)
             && (*members != (before | entered) - left)
         {
-            report.add(
-                &version.members.path,
-                "its members do not follow from who entered and left",
-            );
+            report
+                .add(&version.members.path, "its members do not follow from who entered and left");
         }
         before = members;
     }

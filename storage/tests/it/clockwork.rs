@@ -20,15 +20,12 @@ pub struct TestClock {
 impl TestClock {
     pub fn new() -> Self {
         let noon = DateTime::parse_from_rfc3339("2026-01-01T12:00:00Z").unwrap();
-        Self {
-            now_us: Arc::new(AtomicI64::new(noon.timestamp_micros())),
-        }
+        Self { now_us: Arc::new(AtomicI64::new(noon.timestamp_micros())) }
     }
 
     /// Also backwards, as clocks of machines do.
     pub fn advance(&self, by: TimeDelta) {
-        self.now_us
-            .fetch_add(by.num_microseconds().unwrap(), Ordering::Relaxed);
+        self.now_us.fetch_add(by.num_microseconds().unwrap(), Ordering::Relaxed);
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -47,10 +44,7 @@ pub struct TestEnvironment {
 impl TestEnvironment {
     pub fn new(seed: u64, clock: &TestClock) -> Arc<Self> {
         let random = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Arc::new(Self {
-            clock: clock.clone(),
-            random,
-        })
+        Arc::new(Self { clock: clock.clone(), random })
     }
 }
 

@@ -37,21 +37,11 @@ async fn assert_settled(store: &Store, file_rows_target: u64) {
         let customers: BTreeSet<_> = rows.iter().map(customer).collect();
         for customer in &customers {
             let place = (file.partition_start_us, *customer);
-            assert!(
-                seen.insert(place),
-                "customer {customer:?} stands in two files"
-            );
+            assert!(seen.insert(place), "customer {customer:?} stands in two files");
         }
         let last = rows.last().map(customer);
-        let of_last = rows
-            .iter()
-            .rev()
-            .take_while(|row| Some(customer(row)) == last)
-            .count();
-        assert!(
-            file.rows < file_rows_target + of_last as u64,
-            "a file is too long"
-        );
+        let of_last = rows.iter().rev().take_while(|row| Some(customer(row)) == last).count();
+        assert!(file.rows < file_rows_target + of_last as u64, "a file is too long");
     }
 }
 
@@ -109,24 +99,16 @@ async fn ties_in_time_keep_their_ingest_order() {
             .collect()
     };
     for start in [0, 10, 20] {
-        ingest(&store, &same_time(start..start + 10), 3, options("a"))
-            .await
-            .unwrap();
+        ingest(&store, &same_time(start..start + 10), 3, options("a")).await.unwrap();
     }
     store.compact(full(1_000), |_| {}).await.unwrap();
     let snapshot = store.snapshot().await.unwrap();
     let file = snapshot.data_files.values().next().unwrap();
     assert_eq!((file.ingested_from, file.ingested_to), (2, 4));
-    let stored: Vec<String> = read_file(&store, file)
-        .await
-        .into_iter()
-        .filter_map(|s| s.row.event_id)
-        .collect();
-    let wanted: Vec<String> = (0..30)
-        .step_by(2)
-        .chain((1..30).step_by(2))
-        .map(|number| format!("{number:03}"))
-        .collect();
+    let stored: Vec<String> =
+        read_file(&store, file).await.into_iter().filter_map(|s| s.row.event_id).collect();
+    let wanted: Vec<String> =
+        (0..30).step_by(2).chain((1..30).step_by(2)).map(|number| format!("{number:03}")).collect();
     assert_eq!(stored, wanted);
 }
 
@@ -141,27 +123,17 @@ async fn a_merge_of_customers_is_sorted_out() {
         anonymous_id: Some(device.into()),
         ..Row::default()
     };
-    let apart = [
-        event("1", 5, None, "d1"),
-        event("2", 3, None, "d2"),
-        event("3", 1, None, "d3"),
-    ];
+    let apart = [event("1", 5, None, "d1"), event("2", 3, None, "d2"), event("3", 1, None, "d3")];
     ingest(&store, &apart, 10, options("a")).await.unwrap();
     store.compact(full(10), |_| {}).await.unwrap();
-    let joined = [
-        event("4", 9, Some("u"), "d1"),
-        event("5", 9, Some("u"), "d3"),
-    ];
+    let joined = [event("4", 9, Some("u"), "d1"), event("5", 9, Some("u"), "d3")];
     ingest(&store, &joined, 10, options("a")).await.unwrap();
     store.compact(full(10), |_| {}).await.unwrap();
     assert_settled(&store, 10).await;
     let snapshot = store.snapshot().await.unwrap();
     let file = snapshot.data_files.values().next().unwrap();
     let stored = read_file(&store, file).await;
-    let order: Vec<_> = stored
-        .iter()
-        .filter_map(|s| s.row.event_id.as_deref())
-        .collect();
+    let order: Vec<_> = stored.iter().filter_map(|s| s.row.event_id.as_deref()).collect();
     assert_eq!(order, ["3", "1", "4", "5", "2"]);
 }
 
@@ -175,46 +147,25 @@ async fn a_compaction_stays_within_its_memory() {
         // Text that cannot be compressed, so that the data is large and the test is quick.
         let noise: String = (0..20_u128)
             .map(|part| {
-                format!(
-                    "{:032x}",
-                    (number << 64 | part).wrapping_mul(0xda94_2042_e4dd_58b5)
-                )
+                format!("{:032x}", (number << 64 | part).wrapping_mul(0xda94_2042_e4dd_58b5))
             })
             .collect();
         row.properties = Some(format!("{{\"noise\":\"{noise}\"}}"));
     }
     for part in rows.chunks(2_000) {
-        let options = IngestOptions {
-            memory_bytes_max: 16 << 20,
-            ..options("a")
-        };
+        let options = IngestOptions { memory_bytes_max: 16 << 20, ..options("a") };
         ingest(&store, part, 1_000, options).await.unwrap();
     }
     let before = read_all(&store, &store.snapshot().await.unwrap()).await;
-    let text: usize = before
-        .iter()
-        .filter_map(|stored| Some(stored.row.properties.as_ref()?.len()))
-        .sum();
-    assert!(
-        text as u64 > 2 * LIMIT,
-        "the data is no larger than the limit"
-    );
-    let options = CompactionOptions {
-        memory_bytes_max: LIMIT,
-        ..full(4_000)
-    };
+    let text: usize =
+        before.iter().filter_map(|stored| Some(stored.row.properties.as_ref()?.len())).sum();
+    assert!(text as u64 > 2 * LIMIT, "the data is no larger than the limit");
+    let options = CompactionOptions { memory_bytes_max: LIMIT, ..full(4_000) };
     let summary = store.compact(options, |_| {}).await.unwrap();
-    assert_eq!(
-        read_all(&store, &store.snapshot().await.unwrap()).await,
-        before
-    );
+    assert_eq!(read_all(&store, &store.snapshot().await.unwrap()).await, before);
     assert_settled(&store, 4_000).await;
     assert!(summary.memory_bytes_peak > 0);
-    assert!(
-        summary.memory_bytes_peak <= LIMIT,
-        "held {} bytes",
-        summary.memory_bytes_peak
-    );
+    assert!(summary.memory_bytes_peak <= LIMIT, "held {} bytes", summary.memory_bytes_peak);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

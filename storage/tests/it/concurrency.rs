@@ -13,9 +13,7 @@ const BATCHES_EACH: u64 = 8;
 
 /// Writers that share nothing but the place, as processes do.
 async fn write_at_once(open: impl AsyncFn() -> Bucket) {
-    let store = Store::create(open().await, Catalog::default())
-        .await
-        .unwrap();
+    let store = Store::create(open().await, Catalog::default()).await.unwrap();
     let mut writers = Vec::new();
     for writer in 0..WRITERS {
         let own = Store::open(open().await).await.unwrap();
@@ -41,11 +39,7 @@ async fn write_at_once(open: impl AsyncFn() -> Bucket) {
     let versions: BTreeSet<u64> = commits.iter().map(|commit| commit.version).collect();
     assert_eq!(versions.len(), commits.len());
     let events: u64 = commits.iter().map(|commit| commit.events_added).sum();
-    assert_eq!(
-        events,
-        WRITERS * BATCHES_EACH,
-        "each batch was committed once"
-    );
+    assert_eq!(events, WRITERS * BATCHES_EACH, "each batch was committed once");
     let report = store.verify().await.unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
 }

@@ -30,13 +30,8 @@ impl Place {
     /// A database with an object of every kind.
     async fn full() -> Self {
         let clock = TestClock::new();
-        let place = Self {
-            objects: FaultStore::new(&clock),
-            clock,
-        };
-        let store = Store::create(place.bucket(&place.objects), Catalog::default())
-            .await
-            .unwrap();
+        let place = Self { objects: FaultStore::new(&clock), clock };
+        let store = Store::create(place.bucket(&place.objects), Catalog::default()).await.unwrap();
         for batch in 1..=4 {
             workload::ingest(&store, batch).await.unwrap();
         }
@@ -70,11 +65,7 @@ impl Place {
             }
             let folder = path.split('/').next().unwrap().to_owned();
             let within = path.split('/').nth(1).unwrap();
-            let within = if folder == "identity" {
-                within.to_owned()
-            } else {
-                String::new()
-            };
+            let within = if folder == "identity" { within.to_owned() } else { String::new() };
             let ending = path.rsplit('.').next().unwrap().to_owned();
             kinds.entry((folder, within, ending)).or_insert(path);
         }
@@ -103,11 +94,7 @@ async fn damage_to_any_kind_of_object_is_found_and_named() {
 /// The object with a bit flipped here and there, cut here and there, empty, and with more behind.
 async fn damages(place: &Place, path: &str) -> Vec<Vec<u8>> {
     let mut healthy = Vec::new();
-    place
-        .objects
-        .fork(&place.clock)
-        .damage(path, |bytes| healthy.clone_from(bytes))
-        .await;
+    place.objects.fork(&place.clock).damage(path, |bytes| healthy.clone_from(bytes)).await;
     let step = healthy.len() / PLACES + 1;
     let mut damages = vec![Vec::new(), [healthy.clone(), vec![0]].concat()];
     for at in (0..healthy.len()).step_by(step) {
@@ -145,11 +132,7 @@ async fn verify_finds_all_problems_and_the_orphans() {
     let orphan = workload::write_parquet(store.bucket(), "events/day-1970-01-01/x.parquet", 1);
     let orphan = orphan.await.unwrap();
     let report = store.verify().await.unwrap();
-    let mut paths: Vec<&str> = report
-        .problems
-        .iter()
-        .map(|problem| &*problem.path)
-        .collect();
+    let mut paths: Vec<&str> = report.problems.iter().map(|problem| &*problem.path).collect();
     paths.dedup();
     assert_eq!(paths, [files[0].as_str(), files[1].as_str()]);
     let orphans: Vec<&str> = report.orphans.iter().map(|object| &*object.path).collect();
@@ -159,13 +142,8 @@ async fn verify_finds_all_problems_and_the_orphans() {
 /// A database that real events were brought into, compacted in part.
 async fn of_real_events() -> Place {
     let clock = TestClock::new();
-    let place = Place {
-        objects: FaultStore::new(&clock),
-        clock,
-    };
-    let store = Store::create(place.bucket(&place.objects), Catalog::default())
-        .await
-        .unwrap();
+    let place = Place { objects: FaultStore::new(&clock), clock };
+    let store = Store::create(place.bucket(&place.objects), Catalog::default()).await.unwrap();
     for seed in 0..2 {
         let mut rows = events::rows(seed, 60);
         rows.iter_mut().for_each(|row| row.event_id = None);
@@ -173,14 +151,7 @@ async fn of_real_events() -> Place {
         ingest.append(&events::batch(&rows), 0).await.unwrap();
         let raw = "{".to_owned();
         let reason = "not JSON".to_owned();
-        ingest
-            .reject(RejectedRow {
-                row: 100 + seed,
-                reason,
-                raw,
-            })
-            .await
-            .unwrap();
+        ingest.reject(RejectedRow { row: 100 + seed, reason, raw }).await.unwrap();
         ingest.commit().await.unwrap();
     }
     place
@@ -226,10 +197,7 @@ async fn real_events_verify_clean_and_damage_to_what_is_read_whole_changes_no_an
             let is_read_in_pages = path.starts_with("events/") && path.ends_with(".parquet");
             match answers(bucket.clone()).await {
                 Ok(found) if !is_read_in_pages => {
-                    assert!(
-                        found == healthy,
-                        "{path}: damage {number} gives a wrong answer"
-                    );
+                    assert!(found == healthy, "{path}: damage {number} gives a wrong answer");
                 }
                 Ok(_) | Err(_) => {}
             }

@@ -21,32 +21,18 @@ struct WatchedDisk {
 
 impl WatchedDisk {
     fn new(root: &Path) -> Arc<Self> {
-        Arc::new(Self {
-            root: root.to_owned(),
-            calls: Mutex::default(),
-            fails: Mutex::default(),
-        })
+        Arc::new(Self { root: root.to_owned(), calls: Mutex::default(), fails: Mutex::default() })
     }
 
     /// Writes a call down; names that are random are shortened.
     fn note(&self, what: &str, path: &Path) -> Result<()> {
-        let path = path
-            .strip_prefix(&self.root)
-            .unwrap_or(Path::new("outside"));
+        let path = path.strip_prefix(&self.root).unwrap_or(Path::new("outside"));
         let is_temporary = path.parent().is_some_and(|parent| parent.ends_with("tmp"));
-        let name = if is_temporary {
-            "tmp/*".to_owned()
-        } else {
-            path.display().to_string()
-        };
+        let name = if is_temporary { "tmp/*".to_owned() } else { path.display().to_string() };
         let call = format!("{what} {name}");
         let fails = self.fails.lock().unwrap().as_deref() == Some(call.as_str());
         self.calls.lock().unwrap().push(call);
-        if fails {
-            Err(Error::other("the disk is on fire"))
-        } else {
-            Ok(())
-        }
+        if fails { Err(Error::other("the disk is on fire")) } else { Ok(()) }
     }
 
     fn calls(&self) -> Vec<String> {
@@ -103,11 +89,7 @@ impl Place {
         let disk = WatchedDisk::new(directory.path());
         let root = directory.path().join("db");
         let store = DurableLocalStore::with_disk(&root, disk.clone()).unwrap();
-        Self {
-            directory,
-            disk,
-            store: Arc::new(store),
-        }
+        Self { directory, disk, store: Arc::new(store) }
     }
 
     fn bucket(&self) -> Bucket {
@@ -115,20 +97,14 @@ impl Place {
     }
 
     fn temporary_files(&self) -> usize {
-        std::fs::read_dir(self.directory.path().join("db/tmp"))
-            .unwrap()
-            .count()
+        std::fs::read_dir(self.directory.path().join("db/tmp")).unwrap().count()
     }
 }
 
 #[tokio::test]
 async fn bytes_are_synced_before_the_name_and_the_name_before_the_answer() {
     let place = Place::new();
-    place
-        .bucket()
-        .put_new("log/1.json", "{}".into())
-        .await
-        .unwrap();
+    place.bucket().put_new("log/1.json", "{}".into()).await.unwrap();
     let wanted = [
         "mkdir db",
         "sync-dir ",
@@ -144,11 +120,7 @@ async fn bytes_are_synced_before_the_name_and_the_name_before_the_answer() {
         "sync-dir db/log",
     ];
     assert_eq!(place.disk.calls(), wanted);
-    place
-        .bucket()
-        .put_new("log/2.json", "{}".into())
-        .await
-        .unwrap();
+    place.bucket().put_new("log/2.json", "{}".into()).await.unwrap();
     let wanted = [
         "create tmp/*",
         "write tmp/*",
@@ -157,22 +129,14 @@ async fn bytes_are_synced_before_the_name_and_the_name_before_the_answer() {
         "remove tmp/*",
         "sync-dir db/log",
     ];
-    assert_eq!(
-        place.disk.calls(),
-        wanted,
-        "directories are made durable once"
-    );
+    assert_eq!(place.disk.calls(), wanted, "directories are made durable once");
 }
 
 #[tokio::test]
 async fn a_directory_that_another_process_made_is_synced_too() {
     let place = Place::new();
     std::fs::create_dir_all(place.directory.path().join("db/log")).unwrap();
-    place
-        .bucket()
-        .put_new("log/1.json", "{}".into())
-        .await
-        .unwrap();
+    place.bucket().put_new("log/1.json", "{}".into()).await.unwrap();
     let calls = place.disk.calls();
     let synced = calls.iter().position(|call| call == "sync-dir db");
     let linked = calls.iter().position(|call| call == "link db/log/1.json");
@@ -187,30 +151,14 @@ async fn an_object_in_parts_is_synced_before_it_has_a_name() {
     for _ in 0..4 {
         writer.append(part.clone()).await.unwrap();
     }
-    assert!(
-        place
-            .bucket()
-            .head("events/a.parquet")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(place.bucket().head("events/a.parquet").await.unwrap().is_none());
     let object = writer.finish().await.unwrap();
     assert_eq!(object.bytes, 20 << 20);
     let calls = place.disk.calls();
     let place_of = |wanted: &str| calls.iter().rposition(|call| call == wanted).unwrap();
-    assert!(
-        place_of("write tmp/*") < place_of("sync-file tmp/*"),
-        "{calls:?}"
-    );
-    assert!(
-        place_of("sync-file tmp/*") < place_of("link db/events/a.parquet"),
-        "{calls:?}"
-    );
-    assert!(
-        place_of("link db/events/a.parquet") < place_of("sync-dir db/events"),
-        "{calls:?}"
-    );
+    assert!(place_of("write tmp/*") < place_of("sync-file tmp/*"), "{calls:?}");
+    assert!(place_of("sync-file tmp/*") < place_of("link db/events/a.parquet"), "{calls:?}");
+    assert!(place_of("link db/events/a.parquet") < place_of("sync-dir db/events"), "{calls:?}");
     assert_eq!(place.bucket().read(&object).await.unwrap().len(), 20 << 20);
     assert_eq!(place.temporary_files(), 0);
 }
@@ -219,76 +167,32 @@ async fn an_object_in_parts_is_synced_before_it_has_a_name() {
 async fn the_second_to_create_a_name_is_refused_and_the_first_stays() {
     let place = Place::new();
     let location = Location::from("log/1.json");
-    let create = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    place
-        .store
-        .put_opts(&location, "first".into(), create.clone())
-        .await
-        .unwrap();
+    let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    place.store.put_opts(&location, "first".into(), create.clone()).await.unwrap();
     place.disk.calls();
-    let error = place
-        .store
-        .put_opts(&location, "second".into(), create)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::AlreadyExists { .. }),
-        "{error}"
-    );
+    let error = place.store.put_opts(&location, "second".into(), create).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
     // Whoever reads the first on this refusal builds on it: it must be durable too.
     assert_eq!(place.disk.calls().last().unwrap(), "sync-dir db/log");
-    let found = place
-        .store
-        .get(&location)
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap();
+    let found = place.store.get(&location).await.unwrap().bytes().await.unwrap();
     assert_eq!(found, "first");
-    let error = place
-        .store
-        .put(&location, "third".into())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::NotSupported { .. }),
-        "{error}"
-    );
+    let error = place.store.put(&location, "third".into()).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::NotSupported { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn a_disk_that_fails_at_any_step_makes_no_acknowledged_object() {
-    let steps = [
-        "create tmp/*",
-        "write tmp/*",
-        "sync-file tmp/*",
-        "link db/log/1.json",
-    ];
+    let steps = ["create tmp/*", "write tmp/*", "sync-file tmp/*", "link db/log/1.json"];
     for step in steps {
         let place = Place::new();
         *place.disk.fails.lock().unwrap() = Some(step.to_owned());
-        place
-            .bucket()
-            .put_new("log/1.json", "{}".into())
-            .await
-            .unwrap_err();
-        assert!(
-            place.bucket().head("log/1.json").await.unwrap().is_none(),
-            "{step}"
-        );
+        place.bucket().put_new("log/1.json", "{}".into()).await.unwrap_err();
+        assert!(place.bucket().head("log/1.json").await.unwrap().is_none(), "{step}");
         assert_eq!(place.temporary_files(), 0, "{step}");
     }
     let place = Place::new();
     *place.disk.fails.lock().unwrap() = Some("sync-dir db/log".to_owned());
-    place
-        .bucket()
-        .put_new("log/1.json", "{}".into())
-        .await
-        .unwrap_err();
+    place.bucket().put_new("log/1.json", "{}".into()).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -299,11 +203,7 @@ async fn an_upload_that_is_dropped_leaves_nothing() {
     assert_eq!(place.temporary_files(), 1);
     drop(writer);
     assert_eq!(place.temporary_files(), 0);
-    let left = place
-        .store
-        .list(Some(&Location::from("events")))
-        .count()
-        .await;
+    let left = place.store.list(Some(&Location::from("events"))).count().await;
     assert_eq!(left, 0);
 }
 
@@ -312,13 +212,8 @@ async fn a_directory_that_is_not_there_is_no_database_and_is_not_made() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nothing");
     let bucket = Bucket::open(path.to_str().unwrap()).await.unwrap();
-    let error = habitue_storage::store::Store::open(bucket)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, habitue_storage::Error::NotADatabase { .. }),
-        "{error}"
-    );
+    let error = habitue_storage::store::Store::open(bucket).await.unwrap_err();
+    assert!(matches!(error, habitue_storage::Error::NotADatabase { .. }), "{error}");
     assert!(!path.exists());
 }
 
@@ -336,13 +231,7 @@ async fn names_with_spaces_and_signs_are_directories_too() {
 
 #[tokio::test]
 async fn urls_that_nobody_can_open_are_refused() {
-    for url in [
-        "ftp://host/x",
-        "",
-        "file://host/x y",
-        "s4://bucket",
-        "memory//x\0",
-    ] {
+    for url in ["ftp://host/x", "", "file://host/x y", "s4://bucket", "memory//x\0"] {
         let opened = Bucket::open(url).await;
         let is_refused = matches!(opened, Err(habitue_storage::Error::InvalidUrl { .. }));
         assert!(is_refused || url.starts_with("memory//"), "{url}");

@@ -49,9 +49,7 @@ pub fn rows(seed: u64, count: usize) -> Vec<Row> {
                 user_id: (is_known && !is_nobody).then(|| format!("u{person}")),
                 anonymous_id: (!is_nobody).then(|| format!("d{person}-{device}")),
                 amount: random.random_bool(0.2).then(|| format!("{number}.2500")),
-                properties: random
-                    .random_bool(0.3)
-                    .then(|| format!("{{\"n\":{number}}}")),
+                properties: random.random_bool(0.3).then(|| format!("{{\"n\":{number}}}")),
             }
         })
         .collect()
@@ -67,11 +65,7 @@ pub fn batch(rows: &[Row]) -> RecordBatch {
         ("ts", Arc::new(ts.with_timezone("UTC")) as ArrayRef, true),
         ("event", text(&|row| Some(&row.event)), true),
         ("user_id", text(&|row| row.user_id.as_deref()), true),
-        (
-            "anonymous_id",
-            text(&|row| row.anonymous_id.as_deref()),
-            true,
-        ),
+        ("anonymous_id", text(&|row| row.anonymous_id.as_deref()), true),
         ("amount", text(&|row| row.amount.as_deref()), true),
         ("properties", text(&|row| row.properties.as_deref()), true),
     ])
@@ -96,9 +90,7 @@ pub async fn ingest(
 ) -> habitue_storage::Result<IngestSummary> {
     let mut ingest = store.begin_ingest(options).await?;
     for (place, rows) in rows.chunks(batch_rows).enumerate() {
-        ingest
-            .append(&batch(rows), (place * batch_rows) as u64)
-            .await?;
+        ingest.append(&batch(rows), (place * batch_rows) as u64).await?;
     }
     ingest.commit().await
 }
@@ -113,9 +105,7 @@ pub struct StoredRow {
 /// The rows of one data file in file order.
 pub async fn read_file(store: &Store, file: &DataFile) -> Vec<StoredRow> {
     let schema = event::file_schema(["user_id", "anonymous_id"]);
-    let stream = read_columns(store.bucket(), file, schema, 1_000)
-        .await
-        .unwrap();
+    let stream = read_columns(store.bucket(), file, schema, 1_000).await.unwrap();
     let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
     batches.iter().flat_map(stored_rows).collect()
 }
@@ -135,22 +125,10 @@ fn stored_rows(batch: &RecordBatch) -> Vec<StoredRow> {
         let array = batch.column_by_name(name).unwrap().as_string::<i32>();
         array.is_valid(row).then(|| array.value(row).to_owned())
     };
-    let ts = batch
-        .column_by_name("ts")
-        .unwrap()
-        .as_primitive::<TimestampMicrosecondType>();
-    let amounts = batch
-        .column_by_name("amount")
-        .unwrap()
-        .as_primitive::<Decimal128Type>();
-    let identifiers = batch
-        .column_by_name("identifier_id")
-        .unwrap()
-        .as_primitive::<UInt32Type>();
-    let events = batch
-        .column_by_name("event")
-        .unwrap()
-        .as_dictionary::<Int32Type>();
+    let ts = batch.column_by_name("ts").unwrap().as_primitive::<TimestampMicrosecondType>();
+    let amounts = batch.column_by_name("amount").unwrap().as_primitive::<Decimal128Type>();
+    let identifiers = batch.column_by_name("identifier_id").unwrap().as_primitive::<UInt32Type>();
+    let events = batch.column_by_name("event").unwrap().as_dictionary::<Int32Type>();
     let names = events.values().as_string::<i32>();
     (0..batch.num_rows())
         .map(|row| StoredRow {
@@ -184,9 +162,5 @@ pub fn sorted(rows: &[Row]) -> Vec<Row> {
 
 /// A runtime for each case of a property test.
 pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }

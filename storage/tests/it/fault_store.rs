@@ -100,18 +100,13 @@ impl FaultStore {
     /// The same objects as others see them: no faults, late writes arrived.
     pub async fn healthy(&self) -> Self {
         self.deliver_late_writes(u64::MAX).await;
-        Self {
-            plan: Arc::default(),
-            ..self.clone()
-        }
+        Self { plan: Arc::default(), ..self.clone() }
     }
 
     /// The n-th call from now on breaks, 1 is the next.
     pub fn break_at(&self, call: u64, fault: Fault) {
         *self.plan.fault.lock().unwrap() = Some(fault);
-        self.plan
-            .breaks_at
-            .store(self.calls() + call, Ordering::SeqCst);
+        self.plan.breaks_at.store(self.calls() + call, Ordering::SeqCst);
     }
 
     pub fn calls(&self) -> u64 {
@@ -131,49 +126,30 @@ impl FaultStore {
     /// Puts other bytes in place of an object, as a bad disk does.
     pub async fn damage(&self, path: &str, damage: impl FnOnce(&mut Vec<u8>)) {
         let location = Path::from(path);
-        let found = self
-            .inner
-            .get_opts(&location, GetOptions::default())
-            .await
-            .unwrap();
+        let found = self.inner.get_opts(&location, GetOptions::default()).await.unwrap();
         let mut bytes = found.bytes().await.unwrap().to_vec();
         damage(&mut bytes);
-        self.inner
-            .put_opts(&location, bytes.into(), PutOptions::default())
-            .await
-            .unwrap();
+        self.inner.put_opts(&location, bytes.into(), PutOptions::default()).await.unwrap();
     }
 
     /// Takes an object away, as a careless person does.
     pub async fn lose(&self, path: &str) {
         let location = Path::from(path);
-        self.inner
-            .delete_stream(stream::iter([Ok(location)]).boxed())
-            .next()
-            .await;
+        self.inner.delete_stream(stream::iter([Ok(location)]).boxed()).next().await;
     }
 
     pub async fn paths(&self) -> Vec<String> {
-        let listing = self
-            .inner
-            .list(None)
-            .map_ok(|meta| meta.location.to_string());
+        let listing = self.inner.list(None).map_ok(|meta| meta.location.to_string());
         listing.try_collect().await.unwrap()
     }
 
     /// Counts a call and says whether it breaks.
     async fn enter(&self, name: &str, location: &Path) -> Option<Fault> {
         let call = self.plan.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        self.plan
-            .trace
-            .lock()
-            .unwrap()
-            .push(format!("{call} {name} {location}"));
+        self.plan.trace.lock().unwrap().push(format!("{call} {name} {location}"));
         self.deliver_late_writes(call).await;
         let breaks_at = self.plan.breaks_at.load(Ordering::SeqCst);
-        (call == breaks_at)
-            .then(|| *self.plan.fault.lock().unwrap())
-            .flatten()
+        (call == breaks_at).then(|| *self.plan.fault.lock().unwrap()).flatten()
     }
 
     async fn deliver_late_writes(&self, call: u64) {
@@ -184,9 +160,7 @@ impl FaultStore {
             due
         };
         for write in due {
-            let _ = self
-                .write(&write.location, write.payload, write.options)
-                .await;
+            let _ = self.write(&write.location, write.payload, write.options).await;
         }
     }
 
@@ -202,10 +176,7 @@ impl FaultStore {
     }
 
     fn stamp(&self, location: &Path) {
-        self.written
-            .lock()
-            .unwrap()
-            .insert(location.clone(), self.clock.now());
+        self.written.lock().unwrap().insert(location.clone(), self.clock.now());
     }
 
     fn dated(&self, mut meta: ObjectMeta) -> ObjectMeta {
@@ -232,10 +203,7 @@ impl FaultStore {
             Some(Fault::TakenAfter) => {
                 work.await?;
                 let path = location.to_string();
-                Err(Error::AlreadyExists {
-                    path,
-                    source: "repeated".into(),
-                })
+                Err(Error::AlreadyExists { path, source: "repeated".into() })
             }
             Some(Fault::HangBefore | Fault::Late) => std::future::pending().await,
             Some(Fault::HangAfter) => {
@@ -247,10 +215,7 @@ impl FaultStore {
 }
 
 fn broken(when: &str) -> Error {
-    Error::Generic {
-        store: "fault",
-        source: format!("broken {when} it was done").into(),
-    }
+    Error::Generic { store: "fault", source: format!("broken {when} it was done").into() }
 }
 
 impl std::fmt::Display for FaultStore {
@@ -267,24 +232,14 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        assert_eq!(
-            options.mode,
-            PutMode::Create,
-            "only create-if-absent is allowed: {location}"
-        );
+        assert_eq!(options.mode, PutMode::Create, "only create-if-absent is allowed: {location}");
         let fault = self.enter("put", location).await;
         if fault == Some(Fault::Late) {
             let (due, location) = (self.calls() + LATE_CALLS, location.clone());
-            self.plan.late.lock().unwrap().push(LateWrite {
-                due,
-                location,
-                payload,
-                options,
-            });
+            self.plan.late.lock().unwrap().push(LateWrite { due, location, payload, options });
             return std::future::pending().await;
         }
-        self.change(fault, location, self.write(location, payload, options))
-            .await
+        self.change(fault, location, self.write(location, payload, options)).await
     }
 
     async fn put_multipart_opts(
@@ -295,11 +250,7 @@ impl ObjectStore for FaultStore {
         let fault = self.enter("begin", location).await;
         let begun = self.inner.put_multipart_opts(location, options);
         let upload = self.change(fault, location, begun).await?;
-        Ok(Box::new(FaultUpload {
-            store: self.clone(),
-            location: location.clone(),
-            upload,
-        }))
+        Ok(Box::new(FaultUpload { store: self.clone(), location: location.clone(), upload }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -313,21 +264,15 @@ impl ObjectStore for FaultStore {
             let bytes = found.bytes().await?;
             let half = bytes.slice(..bytes.len() / 2);
             let payload = GetResultPayload::Stream(stream::iter([Ok(half)]).boxed());
-            found = GetResult {
-                payload,
-                meta,
-                range,
-                attributes,
-            };
+            found = GetResult { payload, meta, range, attributes };
         }
         Ok(found)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let fault = self.enter("ranges", location).await;
-        let mut parts = self
-            .change(fault, location, self.inner.get_ranges(location, ranges))
-            .await?;
+        let mut parts =
+            self.change(fault, location, self.inner.get_ranges(location, ranges)).await?;
         if fault == Some(Fault::Truncate)
             && let Some(first) = parts.first_mut()
         {
@@ -349,11 +294,7 @@ impl ObjectStore for FaultStore {
                     let fault = store.enter("delete", &location).await;
                     let one = stream::iter([Ok(location.clone())]).boxed();
                     let deleted = async {
-                        store
-                            .inner
-                            .delete_stream(one)
-                            .try_collect::<Vec<_>>()
-                            .await?;
+                        store.inner.delete_stream(one).try_collect::<Vec<_>>().await?;
                         Ok(())
                     };
                     store.change(fault, &location, deleted).await?;
@@ -377,10 +318,7 @@ impl ObjectStore for FaultStore {
                 Some(Fault::Truncate) => found.len() / 2,
                 _ => found.len(),
             };
-            let dated = found
-                .into_iter()
-                .take(shown)
-                .map(|meta| Ok(store.dated(meta)));
+            let dated = found.into_iter().take(shown).map(|meta| Ok(store.dated(meta)));
             stream::iter(dated.collect::<Vec<_>>())
         }
         .flatten_stream()

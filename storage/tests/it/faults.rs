@@ -103,24 +103,16 @@ async fn session_breaks(
     if let Err(error) = &outcome {
         assert_is_typed(error, &case);
     }
-    let store = Store::open(bucket_in(&faulty.healthy().await, clock, 2))
-        .await
-        .unwrap();
+    let store = Store::open(bucket_in(&faulty.healthy().await, clock, 2)).await.unwrap();
     let snapshot = store.snapshot().await.unwrap();
     let found = batches(&snapshot);
     let mut distinct = found.clone();
     distinct.dedup();
     assert_eq!(found, distinct, "{case}: a batch is there twice");
     for batch in &acknowledged {
-        assert!(
-            found.contains(batch),
-            "{case}: acknowledged batch {batch} is lost"
-        );
+        assert!(found.contains(batch), "{case}: acknowledged batch {batch} is lost");
     }
-    assert!(
-        found.len() <= acknowledged.len() + 1,
-        "{case}: batches nobody sent"
-    );
+    assert!(found.len() <= acknowledged.len() + 1, "{case}: batches nobody sent");
     let report = verify(store.bucket()).await.unwrap();
     assert!(report.is_clean(), "{case}: {:?}", report.problems);
 
@@ -154,12 +146,7 @@ async fn everything(bucket: &Bucket, acknowledged: &mut Vec<u64>) -> Result<()> 
     let computed_at = store.snapshot().await?.version;
     let members = [1, 2, 3].into_iter().collect();
     let (segment_id, defined_at_us) = (segment.id, segment.defined_at_us);
-    let version = NewSegmentVersion {
-        segment_id,
-        defined_at_us,
-        computed_at,
-        members,
-    };
+    let version = NewSegmentVersion { segment_id, defined_at_us, computed_at, members };
     store.publish_segments(vec![version]).await?;
     workload::compact(&store).await?;
     let options = GarbageOptions {
@@ -178,15 +165,8 @@ async fn everything(bucket: &Bucket, acknowledged: &mut Vec<u64>) -> Result<()> 
 
 /// The caller can tell what to do, and is not told that the call was wrong.
 fn assert_is_typed(error: &Error, case: &str) {
-    let kinds = [
-        ErrorKind::Unavailable,
-        ErrorKind::CorruptData,
-        ErrorKind::Conflict,
-    ];
+    let kinds = [ErrorKind::Unavailable, ErrorKind::CorruptData, ErrorKind::Conflict];
     // The probe cannot tell a store that lies about one write from one that always does.
     let is_probe = matches!(error, Error::UnsafeStore { .. }) && case.contains("probe/");
-    assert!(
-        kinds.contains(&error.kind()) || is_probe,
-        "{case}: {error:?}"
-    );
+    assert!(kinds.contains(&error.kind()) || is_probe, "{case}: {error:?}");
 }

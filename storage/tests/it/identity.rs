@@ -33,9 +33,7 @@ fn observe(stitcher: &mut Stitcher, rows: &[Row]) -> UInt32Array {
     let anonymous: StringArray = rows.iter().map(|row| row.2).collect();
     let ts = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.0));
     let ids: StringArray = (0..rows.len()).map(|row| Some(format!("e{row}"))).collect();
-    stitcher
-        .observe(&[(0, &users), (3, &anonymous)], &ts, &ids)
-        .unwrap()
+    stitcher.observe(&[(0, &users), (3, &anonymous)], &ts, &ids).unwrap()
 }
 
 async fn draft(store: &Store, based_on: &Arc<Snapshot>, stitcher: &mut Stitcher) -> DraftCommit {
@@ -80,9 +78,7 @@ async fn customers(store: &Store) -> BTreeSet<BTreeSet<String>> {
 }
 
 fn sets(sets: &[&[&str]]) -> BTreeSet<BTreeSet<String>> {
-    sets.iter()
-        .map(|set| set.iter().map(|value| (*value).to_owned()).collect())
-        .collect()
+    sets.iter().map(|set| set.iter().map(|value| (*value).to_owned()).collect()).collect()
 }
 
 /// `(a, b, kind, status, reason)` of all links.
@@ -97,13 +93,7 @@ async fn links(store: &Store) -> Vec<(u32, u32, String, String, Option<String>)>
         };
         for row in 0..batch.num_rows() {
             let (kind, status) = (text(2, row).unwrap(), text(7, row).unwrap());
-            links.push((
-                ends(0).value(row),
-                ends(1).value(row),
-                kind,
-                status,
-                text(8, row),
-            ));
+            links.push((ends(0).value(row), ends(1).value(row), kind, status, text(8, row)));
         }
     }
     links.sort();
@@ -111,11 +101,7 @@ async fn links(store: &Store) -> Vec<(u32, u32, String, String, Option<String>)>
 }
 
 fn statement(kind: LinkKind) -> Statement {
-    Statement {
-        kind,
-        reason: "called the shop".into(),
-        source: "support".into(),
-    }
+    Statement { kind, reason: "called the shop".into(), source: "support".into() }
 }
 
 fn user(value: &str) -> NamedIdentifier {
@@ -156,26 +142,11 @@ async fn many_small_commits_are_as_one_and_leave_few_files() {
         let rows = random_rows(&mut random, 3, 300);
         let snapshot = commit(&store, &rows).await;
         all.extend(rows);
-        assert!(
-            snapshot.dictionary_runs.len() < 12,
-            "{}",
-            snapshot.dictionary_runs.len()
-        );
-        assert!(
-            snapshot.link_files.len() < 12,
-            "{}",
-            snapshot.link_files.len()
-        );
-        assert!(
-            snapshot.identity_map.deltas.len() < 12,
-            "{:?}",
-            snapshot.identity_map
-        );
+        assert!(snapshot.dictionary_runs.len() < 12, "{}", snapshot.dictionary_runs.len());
+        assert!(snapshot.link_files.len() < 12, "{}", snapshot.link_files.len());
+        assert!(snapshot.identity_map.deltas.len() < 12, "{:?}", snapshot.identity_map);
         let map = store.identity_map(&snapshot).await.unwrap();
-        assert_eq!(
-            map.customers().len(),
-            u64::from(snapshot.identity_map.customers)
-        );
+        assert_eq!(map.customers().len(), u64::from(snapshot.identity_map.customers));
         if number % 3 == 0 {
             store = reopened(&store).await;
             let fresh = store.identity_map(&snapshot).await.unwrap();
@@ -188,17 +159,11 @@ async fn many_small_commits_are_as_one_and_leave_few_files() {
 
     let at_once = new_store().await;
     let once = commit(&at_once, &all).await;
-    let maps = (
-        store.identity_map(&snapshot).await,
-        at_once.identity_map(&once).await,
-    );
+    let maps = (store.identity_map(&snapshot).await, at_once.identity_map(&once).await);
     assert_eq!(maps.0.unwrap().as_slice(), maps.1.unwrap().as_slice());
     let dictionary = reopened(&store).await.dictionary(&snapshot).await.unwrap();
     assert_eq!(dictionary.len(), snapshot.identifiers());
-    assert_eq!(
-        dictionary.find(3, "d0"),
-        store.dictionary(&snapshot).await.unwrap().find(3, "d0")
-    );
+    assert_eq!(dictionary.find(3, "d0"), store.dictionary(&snapshot).await.unwrap().find(3, "d0"));
 }
 
 /// If this fails, a query `AS OF VERSION` shows people of another time.
@@ -227,16 +192,9 @@ async fn the_loser_of_a_race_takes_other_numbers() {
     commit(&store, &[(1, Some("u0"), Some("d0"))]).await;
     let based_on = store.snapshot().await.unwrap();
     let mut mine = Stitcher::load(&store, &based_on).await.unwrap();
-    let own = observe(
-        &mut mine,
-        &[(2, Some("u1"), Some("d1")), (3, None, Some("d2"))],
-    );
+    let own = observe(&mut mine, &[(2, Some("u1"), Some("d1")), (3, None, Some("d2"))]);
     assert_eq!(own.values(), &[2, 4]);
-    commit(
-        &reopened(&store).await,
-        &[(4, None, Some("d2")), (5, Some("u2"), Some("d1"))],
-    )
-    .await;
+    commit(&reopened(&store).await, &[(4, None, Some("d2")), (5, Some("u2"), Some("d1"))]).await;
 
     let lost = draft(&store, &based_on, &mut mine).await;
     let CommitOutcome::Conflict { snapshot, .. } = store.commit(lost).await.unwrap() else {
@@ -247,10 +205,7 @@ async fn the_loser_of_a_race_takes_other_numbers() {
     assert!(!remap.is_identity());
     assert_eq!([0, 1, 2, 4].map(|id| remap.apply(id)), [0, 1, 5, 2]);
     let draft = draft(&store, &snapshot, &mut again).await;
-    assert!(matches!(
-        store.commit(draft).await.unwrap(),
-        CommitOutcome::Committed(_)
-    ));
+    assert!(matches!(store.commit(draft).await.unwrap(), CommitOutcome::Committed(_)));
     let expected = sets(&[&["u0", "d0"], &["u1", "d1"], &["u2"], &["d2"]]);
     assert_eq!(customers(&store).await, expected);
 }
@@ -268,26 +223,14 @@ async fn link_then_unlink_gives_back_the_same_customers() {
     let mut moved = 0;
     for (one, other) in [("d1", "d2"), ("d3", "d4"), ("d5", "d6"), ("d7", "d8")] {
         let (one, other) = (device(one), device(other));
-        let linked = store
-            .state(&one, &other, &statement(LinkKind::ManualForced))
-            .await
-            .unwrap();
+        let linked = store.state(&one, &other, &statement(LinkKind::ManualForced)).await.unwrap();
         assert!(linked.are_one);
         moved += linked.changes.moved.len();
         let store = reopened(&store).await;
-        store
-            .state(&one, &other, &statement(LinkKind::ManualUnlink))
-            .await
-            .unwrap();
+        store.state(&one, &other, &statement(LinkKind::ManualUnlink)).await.unwrap();
         let after = store.snapshot().await.unwrap();
-        assert_eq!(
-            store.identity_map(&after).await.unwrap().as_slice(),
-            map_before.as_slice()
-        );
-        assert_eq!(
-            store.verify_identities(&after).await.unwrap(),
-            IdentityChanges::default()
-        );
+        assert_eq!(store.identity_map(&after).await.unwrap().as_slice(), map_before.as_slice());
+        assert_eq!(store.verify_identities(&after).await.unwrap(), IdentityChanges::default());
     }
     assert!(moved > 0);
 }
@@ -297,25 +240,12 @@ async fn link_then_unlink_gives_back_the_same_customers() {
 async fn a_separated_pair_stays_separated_whatever_comes() {
     let store = new_store().await;
     commit(&store, &[(1, Some("u0"), Some("d0"))]).await;
-    store
-        .state(
-            &user("u0"),
-            &device("d0"),
-            &statement(LinkKind::ManualUnlink),
-        )
-        .await
-        .unwrap();
+    store.state(&user("u0"), &device("d0"), &statement(LinkKind::ManualUnlink)).await.unwrap();
     assert_eq!(customers(&store).await, sets(&[&["u0"], &["d0"]]));
     let store = reopened(&store).await;
-    commit(
-        &store,
-        &[(0, Some("u0"), Some("d0")), (2, Some("u0"), Some("d1"))],
-    )
-    .await;
+    commit(&store, &[(0, Some("u0"), Some("d0")), (2, Some("u0"), Some("d1"))]).await;
     assert_eq!(customers(&store).await, sets(&[&["u0", "d1"], &["d0"]]));
-    let again = store
-        .state(&user("u0"), &device("d0"), &statement(LinkKind::Manual))
-        .await;
+    let again = store.state(&user("u0"), &device("d0"), &statement(LinkKind::Manual)).await;
     assert!(again.unwrap().are_one);
     assert_eq!(customers(&store).await, sets(&[&["u0", "d0", "d1"]]));
 }
@@ -324,36 +254,16 @@ async fn a_separated_pair_stays_separated_whatever_comes() {
 #[tokio::test]
 async fn limits_hold_unless_forced_and_say_so() {
     let store = new_store().await;
-    commit(
-        &store,
-        &[(1, Some("u0"), Some("d0")), (2, Some("u1"), Some("d0"))],
-    )
-    .await;
-    let refused = store
-        .state(&user("u0"), &user("u1"), &statement(LinkKind::Manual))
-        .await;
+    commit(&store, &[(1, Some("u0"), Some("d0")), (2, Some("u1"), Some("d0"))]).await;
+    let refused = store.state(&user("u0"), &user("u1"), &statement(LinkKind::Manual)).await;
     assert!(!refused.unwrap().are_one);
     let said = links(&store).await;
     let reason = Some("a customer would hold more than 1 of user_id".to_owned());
     assert_eq!(said.len(), 3);
     assert_eq!(said[0].3, "accepted");
-    assert_eq!(
-        said[1],
-        (
-            0,
-            2,
-            "manual_link".into(),
-            "rejected".into(),
-            reason.clone()
-        )
-    );
-    assert_eq!(
-        said[2],
-        (1, 2, "observed".into(), "rejected".into(), reason)
-    );
-    let forced = store
-        .state(&user("u0"), &user("u1"), &statement(LinkKind::ManualForced))
-        .await;
+    assert_eq!(said[1], (0, 2, "manual_link".into(), "rejected".into(), reason.clone()));
+    assert_eq!(said[2], (1, 2, "observed".into(), "rejected".into(), reason));
+    let forced = store.state(&user("u0"), &user("u1"), &statement(LinkKind::ManualForced)).await;
     assert!(forced.unwrap().are_one);
     assert_eq!(customers(&store).await, sets(&[&["u0", "u1", "d0"]]));
     let forced = |link: &(u32, u32, String, String, Option<String>)| {
@@ -365,9 +275,7 @@ async fn limits_hold_unless_forced_and_say_so() {
 #[tokio::test]
 async fn a_shared_device_is_shown_as_such() {
     let store = new_store().await;
-    let rows: Vec<Row> = (0..4)
-        .map(|user| (1, Some(name("u", user)), Some("d0")))
-        .collect();
+    let rows: Vec<Row> = (0..4).map(|user| (1, Some(name("u", user)), Some("d0"))).collect();
     commit(&store, &rows).await;
     let snapshot = store.snapshot().await.unwrap();
     let batches = store.identifier_batches(&snapshot).await.unwrap();
@@ -377,38 +285,21 @@ async fn a_shared_device_is_shown_as_such() {
         .map(str::to_owned)
         .collect();
     assert_eq!(states, ["live", "shared", "live", "live", "live"]);
-    assert!(
-        links(&store)
-            .await
-            .iter()
-            .all(|link| link.3 == "shared" && link.4.is_some())
-    );
+    assert!(links(&store).await.iter().all(|link| link.3 == "shared" && link.4.is_some()));
 }
 
 #[tokio::test]
 async fn statements_about_nobody_are_refused() {
     let store = new_store().await;
-    commit(
-        &store,
-        &[(1, Some("u0"), Some("d0")), (2, Some("null"), None)],
-    )
-    .await;
+    commit(&store, &[(1, Some("u0"), Some("d0")), (2, Some("null"), None)]).await;
     let manual = statement(LinkKind::Manual);
     for (one, other, wanted) in [
         (user("u0"), user("u9"), "came with no event"),
         (user("u0"), user("NULL"), "never connects"),
         (user("u0"), user(" u0"), "the same"),
-        (
-            user("u0"),
-            NamedIdentifier::new("fax", "1"),
-            "there is no \"fax\"",
-        ),
+        (user("u0"), NamedIdentifier::new("fax", "1"), "there is no \"fax\""),
     ] {
-        let error = store
-            .state(&one, &other, &manual)
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = store.state(&one, &other, &manual).await.unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
 }
@@ -441,10 +332,7 @@ async fn changed_rules_hold_for_all_links_and_back() {
     other.change_namespaces(back).await.unwrap();
     assert_eq!(customers(&store).await, before);
     let version = store.snapshot().await.unwrap().version;
-    assert_eq!(
-        store.rebuild_identities().await.unwrap().snapshot.version,
-        version
-    );
+    assert_eq!(store.rebuild_identities().await.unwrap().snapshot.version, version);
 }
 
 #[tokio::test]
@@ -463,11 +351,7 @@ async fn rules_that_would_change_own_identifiers_are_refused() {
         })
         .await;
     nothing_there.unwrap();
-    commit(
-        &store,
-        &[(1, Some("u0"), Some("d0")), (1, Some("u0"), Some("KIOSK"))],
-    )
-    .await;
+    commit(&store, &[(1, Some("u0"), Some("d0")), (1, Some("u0"), Some("KIOSK"))]).await;
     for edit in edits {
         let changed = store.change_namespaces(|namespaces| {
             edit(namespaces);

@@ -9,26 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 fn small(source: &str) -> IngestOptions {
     // So little that nearly every batch becomes a chunk of its own.
-    IngestOptions {
-        memory_bytes_max: 64 << 10,
-        ..options(source)
-    }
+    IngestOptions { memory_bytes_max: 64 << 10, ..options(source) }
 }
 
 fn without_ids(rows: &[Row]) -> Vec<Row> {
-    rows.iter()
-        .map(|row| Row {
-            event_id: None,
-            ..row.clone()
-        })
-        .collect()
+    rows.iter().map(|row| Row { event_id: None, ..row.clone() }).collect()
 }
 
 fn ids(stored: &[StoredRow]) -> Vec<String> {
-    let mut ids: Vec<String> = stored
-        .iter()
-        .filter_map(|s| s.row.event_id.clone())
-        .collect();
+    let mut ids: Vec<String> = stored.iter().filter_map(|s| s.row.event_id.clone()).collect();
     ids.sort();
     ids
 }
@@ -46,10 +35,7 @@ async fn what_went_in_can_be_read() {
     assert_eq!(plain(read_newest(&store).await), sorted(&rows));
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(u64::from(snapshot.identifiers()), summary.identifiers_new);
-    assert_eq!(
-        i64::from(snapshot.identity_map.customers),
-        summary.customers_new
-    );
+    assert_eq!(i64::from(snapshot.identity_map.customers), summary.customers_new);
     for file in snapshot.data_files.values() {
         assert_eq!((file.ingested_from, file.ingested_to), (2, 2));
         let rows = read_file(&store, file).await;
@@ -57,11 +43,7 @@ async fn what_went_in_can_be_read() {
             .iter()
             .map(|stored| (stored.identifier.map_or(u64::MAX, u64::from), stored.row.ts))
             .collect();
-        assert!(
-            keys.is_sorted(),
-            "{} is not sorted by identifier and time",
-            file.object.path
-        );
+        assert!(keys.is_sorted(), "{} is not sorted by identifier and time", file.object.path);
         let index = store.file_index(file).await.unwrap();
         for group in index.groups() {
             for row in group.rows.clone() {
@@ -137,10 +119,7 @@ async fn several_writers_lose_nothing_and_double_nothing() {
         writers.spawn(async move {
             let mut accepted = 0;
             for rows in mine.chunks(70) {
-                accepted += ingest(&store, rows, 30, small("w"))
-                    .await
-                    .unwrap()
-                    .events_accepted;
+                accepted += ingest(&store, rows, 30, small("w")).await.unwrap().events_accepted;
             }
             accepted
         });
@@ -153,23 +132,12 @@ async fn several_writers_lose_nothing_and_double_nothing() {
     let mut names: BTreeMap<u32, String> = BTreeMap::new();
     for stored in stored {
         let own = stored.row.user_id.map(|user| format!("user {user}"));
-        let own = own.or(stored
-            .row
-            .anonymous_id
-            .map(|device| format!("device {device}")));
+        let own = own.or(stored.row.anonymous_id.map(|device| format!("device {device}")));
         let (Some(own), Some(number)) = (own, stored.identifier) else {
             continue;
         };
-        assert_eq!(
-            *numbers.entry(own.clone()).or_insert(number),
-            number,
-            "{own} has two numbers"
-        );
-        assert_eq!(
-            *names.entry(number).or_insert_with(|| own.clone()),
-            own,
-            "one number twice"
-        );
+        assert_eq!(*numbers.entry(own.clone()).or_insert(number), number, "{own} has two numbers");
+        assert_eq!(*names.entry(number).or_insert_with(|| own.clone()), own, "one number twice");
     }
 }
 
@@ -185,38 +153,23 @@ async fn an_id_is_the_same_event_near_its_time_only() {
     let near_and_far = [at(0), at(40), at(100), at(101)];
     let summary = ingest(&store, &near_and_far, 1, small("a")).await.unwrap();
     assert_eq!((summary.events_accepted, summary.duplicates), (2, 2));
-    let summary = ingest(&store, &near_and_far, 4, options("a"))
-        .await
-        .unwrap();
+    let summary = ingest(&store, &near_and_far, 4, options("a")).await.unwrap();
     assert_eq!((summary.events_accepted, summary.duplicates), (0, 4));
 }
 
 #[tokio::test]
 async fn equal_rows_are_kept_or_dropped_as_asked() {
-    let row = Row {
-        ts: START_US,
-        event: "view".into(),
-        ..Row::default()
-    };
+    let row = Row { ts: START_US, event: "view".into(), ..Row::default() };
     let rows = vec![row; 3];
     let keep = memory_store().await;
-    assert_eq!(
-        ingest(&keep, &rows, 2, small("a"))
-            .await
-            .unwrap()
-            .events_accepted,
-        3
-    );
+    assert_eq!(ingest(&keep, &rows, 2, small("a")).await.unwrap().events_accepted, 3);
     let numbers: BTreeSet<String> = ids(&read_newest(&keep).await)
         .into_iter()
         .map(|id| id.rsplit_once('-').unwrap().1.to_owned())
         .collect();
     assert_eq!(numbers, BTreeSet::from(["1", "2", "3"].map(str::to_owned)));
     let drop = memory_store().await;
-    let options = IngestOptions {
-        on_duplicate_row: DuplicateRow::Drop,
-        ..small("a")
-    };
+    let options = IngestOptions { on_duplicate_row: DuplicateRow::Drop, ..small("a") };
     let summary = ingest(&drop, &rows, 2, options).await.unwrap();
     assert_eq!((summary.events_accepted, summary.duplicates), (1, 2));
 }
@@ -243,11 +196,7 @@ const PINNED_ID: &str = "h22209c85abefeb576b3cec5ba0e98a9a-1";
 #[tokio::test]
 async fn rejected_rows_are_kept_once_and_may_come_alone() {
     let store = memory_store().await;
-    let bad = |row: u64| RejectedRow {
-        row,
-        reason: "not JSON".into(),
-        raw: "{{".into(),
-    };
+    let bad = |row: u64| RejectedRow { row, reason: "not JSON".into(), raw: "{{".into() };
     for (rows, version) in [(0..2, Some(2)), (0..2, None), (1..3, Some(3))] {
         let mut ingest = store.begin_ingest(options("file.csv")).await.unwrap();
         let count = rows.end - rows.start;
@@ -259,43 +208,20 @@ async fn rejected_rows_are_kept_once_and_may_come_alone() {
     }
     let snapshot = store.snapshot().await.unwrap();
     let batches = store.rejected_batches(&snapshot).await.unwrap();
-    assert_eq!(
-        batches.iter().map(|batch| batch.num_rows()).sum::<usize>(),
-        3
-    );
-    assert_eq!(
-        batches[0].schema(),
-        habitue_storage::rejected::rejected_schema()
-    );
+    assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 3);
+    assert_eq!(batches[0].schema(), habitue_storage::rejected::rejected_schema());
 }
 
 #[tokio::test]
 async fn too_many_rejects_commit_nothing() {
     let store = memory_store().await;
-    let options = IngestOptions {
-        max_rejects: Some(1),
-        ..small("a")
-    };
+    let options = IngestOptions { max_rejects: Some(1), ..small("a") };
     let mut ingest = store.begin_ingest(options).await.unwrap();
     ingest.append(&batch(&rows(3, 100)), 0).await.unwrap();
-    let bad = [Row {
-        event: " ".into(),
-        ts: 0,
-        ..Row::default()
-    }];
+    let bad = [Row { event: " ".into(), ts: 0, ..Row::default() }];
     ingest.append(&batch(&bad), 100).await.unwrap();
     let error = ingest.append(&batch(&bad), 101).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::TooManyRejects {
-                rejected: 2,
-                limit: 1,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::TooManyRejects { rejected: 2, limit: 1, .. }), "{error:?}");
     drop(ingest);
     assert_eq!(store.snapshot().await.unwrap().version, 1);
 }

@@ -31,15 +31,7 @@ async fn session(bucket: &Bucket, all: &[Row], acknowledged: &mut Vec<Row>) -> R
     ingest(&store, &all[10..20], 10, options("a")).await?;
     acknowledged.extend_from_slice(&all[10..20]);
     let depth = CompactionDepth::Full;
-    store
-        .compact(
-            CompactionOptions {
-                depth,
-                ..CompactionOptions::default()
-            },
-            |_| {},
-        )
-        .await?;
+    store.compact(CompactionOptions { depth, ..CompactionOptions::default() }, |_| {}).await?;
     // Half of it was there already.
     ingest(&store, &all[15..25], 10, options("a")).await?;
     acknowledged.extend_from_slice(&all[20..25]);
@@ -62,21 +54,13 @@ async fn session_breaks(
         return false;
     }
     let trace = faulty.trace();
-    let case = format!(
-        "{fault:?} at call {call}: {:?}",
-        trace.get(call as usize - 1)
-    );
-    let store = Store::open(bucket_in(&faulty.healthy().await, clock, 2))
-        .await
-        .unwrap();
+    let case = format!("{fault:?} at call {call}: {:?}", trace.get(call as usize - 1));
+    let store = Store::open(bucket_in(&faulty.healthy().await, clock, 2)).await.unwrap();
     let found = plain(read_all(&store, &store.snapshot().await.unwrap()).await);
     for row in &acknowledged {
         assert!(found.contains(row), "{case}: an acknowledged event is lost");
     }
-    assert!(
-        found.windows(2).all(|pair| pair[0] != pair[1]),
-        "{case}: an event is there twice"
-    );
+    assert!(found.windows(2).all(|pair| pair[0] != pair[1]), "{case}: an event is there twice");
     // A careful client sends everything again.
     ingest(&store, all, 10, options("a")).await.unwrap();
     let found = plain(read_all(&store, &store.snapshot().await.unwrap()).await);
@@ -91,9 +75,7 @@ async fn no_single_fault_loses_or_doubles_an_event() {
     let clock = TestClock::new();
     let base = FaultStore::new(&clock);
     let all = of_one_month();
-    let store = Store::create(bucket_in(&base, &clock, 0), Catalog::default())
-        .await
-        .unwrap();
+    let store = Store::create(bucket_in(&base, &clock, 0), Catalog::default()).await.unwrap();
     ingest(&store, &all[..10], 10, options("a")).await.unwrap();
     for fault in FAULTS {
         let mut call = 1;

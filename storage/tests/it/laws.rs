@@ -46,9 +46,7 @@ struct World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_readable_version_is_what_the_model_says() {
-    let first = std::env::var("HABITUE_SEED")
-        .ok()
-        .map(|seed| seed.parse::<u64>().unwrap());
+    let first = std::env::var("HABITUE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     let seeds = match first {
         Some(seed) => seed..seed + 1,
         None => 0..SEEDS_PER_RUN,
@@ -63,9 +61,7 @@ async fn run(seed: u64) {
     eprintln!("HABITUE_SEED={seed}");
     let clock = TestClock::new();
     let objects = FaultStore::new(&clock);
-    let store = Store::create(bucket(&objects, &clock, seed, 0), Catalog::default())
-        .await
-        .unwrap();
+    let store = Store::create(bucket(&objects, &clock, seed, 0), Catalog::default()).await.unwrap();
     let mut world = World {
         objects,
         clock,
@@ -98,10 +94,7 @@ impl World {
     async fn note(&mut self, mut model: Model) {
         let snapshot = self.store.snapshot().await.unwrap();
         model.committed_at_us = snapshot.committed_at_us;
-        let next = self
-            .versions
-            .last_key_value()
-            .map_or(1, |(version, _)| version + 1);
+        let next = self.versions.last_key_value().map_or(1, |(version, _)| version + 1);
         assert_eq!(snapshot.version, next, "each operation makes one version");
         self.versions.insert(snapshot.version, model);
     }
@@ -176,16 +169,10 @@ impl World {
 
     async fn collect_garbage(&mut self) {
         let keep = KeepVersions::Last(self.random.random_range(1..40));
-        let options = GarbageOptions {
-            keep,
-            grace: Duration::ZERO,
-            mode: GarbageMode::Delete,
-        };
+        let options = GarbageOptions { keep, grace: Duration::ZERO, mode: GarbageMode::Delete };
         let (newest, model) = self.newest();
         let report = self.store.collect_garbage(options).await.unwrap();
-        let KeepVersions::Last(kept) = keep else {
-            unreachable!()
-        };
+        let KeepVersions::Last(kept) = keep else { unreachable!() };
         let wanted = (newest + 1).saturating_sub(kept).max(self.oldest_readable);
         assert_eq!(report.oldest_readable, wanted);
         self.oldest_readable = wanted;
@@ -216,10 +203,7 @@ impl World {
 
     async fn observe(&self, snapshot: &Snapshot) -> Model {
         let catalog = self.store.catalog(snapshot).await.unwrap();
-        let setting = catalog
-            .settings
-            .get("value")
-            .map(|value| value.parse().unwrap());
+        let setting = catalog.settings.get("value").map(|value| value.parse().unwrap());
         let segment_versions: usize = snapshot.segment_versions.values().map(Vec::len).sum();
         Model {
             batches: batches(snapshot),
@@ -237,15 +221,8 @@ impl World {
             self.check(version).await;
         }
         let commits = self.store.commits().await.unwrap();
-        let times: Vec<i64> = commits
-            .iter()
-            .map(|commit| commit.committed_at_us)
-            .collect();
-        let wanted: Vec<i64> = self
-            .versions
-            .values()
-            .map(|model| model.committed_at_us)
-            .collect();
+        let times: Vec<i64> = commits.iter().map(|commit| commit.committed_at_us).collect();
+        let wanted: Vec<i64> = self.versions.values().map(|model| model.committed_at_us).collect();
         assert_eq!(times, wanted);
         let report = self.store.verify().await.unwrap();
         assert!(report.is_clean(), "{:?}", report.problems);

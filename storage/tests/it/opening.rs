@@ -28,13 +28,8 @@ impl Place {
     /// Two places that were made by different seeds have different commits.
     async fn made_by(seed: u64, commits: u64) -> Self {
         let clock = TestClock::new();
-        let place = Self {
-            objects: FaultStore::new(&clock),
-            clock,
-        };
-        let store = Store::create(place.bucket(seed), Catalog::default())
-            .await
-            .unwrap();
+        let place = Self { objects: FaultStore::new(&clock), clock };
+        let store = Store::create(place.bucket(seed), Catalog::default()).await.unwrap();
         let mut snapshot = workload::ingest(&store, 1).await.unwrap();
         while snapshot.version < commits {
             let nothing = workload::draft(&snapshot, Operation::Compact, Vec::new());
@@ -65,11 +60,7 @@ async fn ten_thousand_commits_open_with_few_reads() {
     assert!(calls <= CALLS_MAX, "{calls} calls");
     let before = place.objects.calls();
     store.snapshot().await.unwrap();
-    assert_eq!(
-        place.objects.calls() - before,
-        1,
-        "nothing new costs one question"
-    );
+    assert_eq!(place.objects.calls() - before, 1, "nothing new costs one question");
     let before = place.objects.calls();
     store.snapshot_at(5_000).await.unwrap();
     assert!(place.objects.calls() - before <= CALLS_MAX);
@@ -79,31 +70,17 @@ async fn ten_thousand_commits_open_with_few_reads() {
 async fn checkpoints_that_are_lost_or_damaged_cost_only_time() {
     let place = Place::with_commits(300).await;
     let healthy = place.open().await.0.snapshot().await.unwrap();
-    place
-        .objects
-        .damage(&layout::checkpoint(256), |bytes| bytes[10] ^= 1)
-        .await;
-    assert_eq!(
-        place.open().await.0.snapshot().await.unwrap(),
-        healthy,
-        "damaged"
-    );
+    place.objects.damage(&layout::checkpoint(256), |bytes| bytes[10] ^= 1).await;
+    assert_eq!(place.open().await.0.snapshot().await.unwrap(), healthy, "damaged");
     place.objects.lose(&layout::checkpoint(256)).await;
-    assert_eq!(
-        place.open().await.0.snapshot().await.unwrap(),
-        healthy,
-        "lost"
-    );
+    assert_eq!(place.open().await.0.snapshot().await.unwrap(), healthy, "lost");
     for version in [64, 128, 192] {
         place.objects.lose(&layout::checkpoint(version)).await;
     }
     let (store, calls) = place.open().await;
     assert_eq!(store.snapshot().await.unwrap(), healthy, "all lost");
     assert!(calls >= 300);
-    assert!(
-        store.verify().await.unwrap().is_clean(),
-        "a lost checkpoint is no problem"
-    );
+    assert!(store.verify().await.unwrap().is_clean(), "a lost checkpoint is no problem");
 }
 
 #[tokio::test]
@@ -113,10 +90,7 @@ async fn a_checkpoint_of_another_history_is_not_believed() {
     let healthy = place.open().await.0.snapshot().await.unwrap();
     let path = layout::checkpoint(64);
     let foreign = object_of(&other, &path).await;
-    place
-        .objects
-        .damage(&path, |bytes| bytes.clone_from(&foreign))
-        .await;
+    place.objects.damage(&path, |bytes| bytes.clone_from(&foreign)).await;
     assert_eq!(place.open().await.0.snapshot().await.unwrap(), healthy);
     let report = place.open().await.0.verify().await.unwrap();
     assert_eq!(report.problems.len(), 1, "{report:?}");
@@ -125,10 +99,7 @@ async fn a_checkpoint_of_another_history_is_not_believed() {
 
 async fn object_of(place: &Place, path: &str) -> Vec<u8> {
     let mut copy = Vec::new();
-    place
-        .objects
-        .damage(path, |bytes| copy.clone_from(bytes))
-        .await;
+    place.objects.damage(path, |bytes| copy.clone_from(bytes)).await;
     copy
 }
 
@@ -138,10 +109,6 @@ async fn a_gap_in_the_log_is_found_by_verify() {
     let store = place.open().await.0;
     place.objects.lose(&layout::log_entry(7)).await;
     let report = store.verify().await.unwrap();
-    let paths: Vec<_> = report
-        .problems
-        .iter()
-        .map(|problem| problem.path.as_str())
-        .collect();
+    let paths: Vec<_> = report.problems.iter().map(|problem| problem.path.as_str()).collect();
     assert!(paths.contains(&layout::log_entry(7).as_str()), "{report:?}");
 }

@@ -53,31 +53,15 @@ fn version_of(definition: &SegmentDefinition, members: &[u32]) -> NewSegmentVers
 async fn a_version_says_who_entered_and_who_left() {
     let store = new_store().await;
     let vip = define(&store, "vip").await.unwrap();
-    store
-        .publish_segments(vec![version_of(&vip, &[1, 2, 3])])
-        .await
-        .unwrap();
-    let second = store
-        .publish_segments(vec![version_of(&vip, &[2, 3, 9, 10])])
-        .await
-        .unwrap();
+    store.publish_segments(vec![version_of(&vip, &[1, 2, 3])]).await.unwrap();
+    let second = store.publish_segments(vec![version_of(&vip, &[2, 3, 9, 10])]).await.unwrap();
     let second = &second[0];
     let bitmap = async |object| (*store.segment_bitmap(object).await.unwrap()).clone();
     assert_eq!(second.number, 2);
-    assert_eq!(
-        bitmap(&second.members).await,
-        RoaringBitmap::from_iter([2, 3, 9, 10])
-    );
-    assert_eq!(
-        bitmap(&second.entered).await,
-        RoaringBitmap::from_iter([9, 10])
-    );
+    assert_eq!(bitmap(&second.members).await, RoaringBitmap::from_iter([2, 3, 9, 10]));
+    assert_eq!(bitmap(&second.entered).await, RoaringBitmap::from_iter([9, 10]));
     assert_eq!(bitmap(&second.left).await, RoaringBitmap::from_iter([1]));
-    let counts = (
-        second.customers,
-        second.customers_entered,
-        second.customers_left,
-    );
+    let counts = (second.customers, second.customers_entered, second.customers_left);
     assert_eq!(counts, (4, 2, 1));
     assert!(store.verify().await.unwrap().is_clean());
 }
@@ -88,15 +72,9 @@ async fn members_by_an_old_definition_are_not_published() {
     let old = define(&store, "vip").await.unwrap();
     let new = define(&store, "vip").await.unwrap();
     assert_eq!(old.id, new.id);
-    let error = store
-        .publish_segments(vec![version_of(&old, &[1])])
-        .await
-        .unwrap_err();
+    let error = store.publish_segments(vec![version_of(&old, &[1])]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    store
-        .publish_segments(vec![version_of(&new, &[1])])
-        .await
-        .unwrap();
+    store.publish_segments(vec![version_of(&new, &[1])]).await.unwrap();
 }
 
 #[tokio::test]

@@ -21,10 +21,7 @@ use std::sync::Arc;
 
 /// The batches that a snapshot holds, sorted; one that is there twice stands there twice.
 pub fn batches(snapshot: &Snapshot) -> Vec<u64> {
-    let names = snapshot
-        .data_files
-        .values()
-        .flat_map(|file| file.event_names.iter().flatten());
+    let names = snapshot.data_files.values().flat_map(|file| file.event_names.iter().flatten());
     let mut batches: Vec<u64> = names.map(|name| name.parse().unwrap()).collect();
     batches.sort_unstable();
     batches
@@ -49,12 +46,7 @@ pub async fn ingest_draft(
         actions.push(Action::AddLinks(LinkFile { object, links: 1 }));
     }
     let based_on = Arc::clone(based_on);
-    Ok(DraftCommit {
-        based_on,
-        operation: Operation::Ingest,
-        events_added: 1,
-        actions,
-    })
+    Ok(DraftCommit { based_on, operation: Operation::Ingest, events_added: 1, actions })
 }
 
 /// Ingests a batch as a careful client does: after a conflict it looks whether the batch is there
@@ -68,9 +60,7 @@ pub async fn ingest(store: &Store, batch: u64) -> Result<Arc<Snapshot>> {
         let draft = ingest_draft(store, &snapshot, batch).await?;
         match store.commit(draft).await? {
             CommitOutcome::Committed(committed) => return Ok(committed),
-            CommitOutcome::Conflict {
-                snapshot: newest, ..
-            } => snapshot = newest,
+            CommitOutcome::Conflict { snapshot: newest, .. } => snapshot = newest,
         }
     }
 }
@@ -81,9 +71,7 @@ pub async fn compact_draft(store: &Store, based_on: &Arc<Snapshot>) -> Result<Op
     let [first, second] = files[..] else {
         return Ok(None);
     };
-    let mut merged = [first, second]
-        .map(|file| file.event_names.clone().unwrap())
-        .concat();
+    let mut merged = [first, second].map(|file| file.event_names.clone().unwrap()).concat();
     merged.sort_unstable_by_key(|name| name.parse::<u64>().unwrap());
     let numbers: Vec<u64> = merged.iter().map(|name| name.parse().unwrap()).collect();
     let identifier = first.identifier_min.unwrap();
@@ -94,12 +82,7 @@ pub async fn compact_draft(store: &Store, based_on: &Arc<Snapshot>) -> Result<Op
     let mut actions = gone.map(|path| Action::RemoveDataFile { path }).to_vec();
     actions.push(Action::AddDataFile(file));
     let based_on = Arc::clone(based_on);
-    Ok(Some(DraftCommit {
-        based_on,
-        operation: Operation::Compact,
-        events_added: 0,
-        actions,
-    }))
+    Ok(Some(DraftCommit { based_on, operation: Operation::Compact, events_added: 0, actions }))
 }
 
 /// Two data files become one; `false` when there were not two, or others were faster.
@@ -107,20 +90,12 @@ pub async fn compact(store: &Store) -> Result<bool> {
     let Some(draft) = compact_draft(store, &store.snapshot().await?).await? else {
         return Ok(false);
     };
-    Ok(matches!(
-        store.commit(draft).await?,
-        CommitOutcome::Committed(_)
-    ))
+    Ok(matches!(store.commit(draft).await?, CommitOutcome::Committed(_)))
 }
 
 /// A draft with these actions and nothing else.
 pub fn draft(based_on: &Arc<Snapshot>, operation: Operation, actions: Vec<Action>) -> DraftCommit {
-    DraftCommit {
-        based_on: Arc::clone(based_on),
-        operation,
-        events_added: 0,
-        actions,
-    }
+    DraftCommit { based_on: Arc::clone(based_on), operation, events_added: 0, actions }
 }
 
 /// Sets a setting of the catalog.
@@ -146,9 +121,7 @@ pub async fn write_data_file(
     }
     let payload = builder.finish().encode()?;
     let index_path = layout::index_of(&path);
-    let index = bucket
-        .put_framed(FrameKind::Index, &index_path, &payload)
-        .await?;
+    let index = bucket.put_framed(FrameKind::Index, &index_path, &payload).await?;
     Ok(DataFile {
         object,
         index,
@@ -169,17 +142,12 @@ pub async fn write_data_file(
 pub async fn write_run(bucket: &Bucket, first_id: u32, count: u32) -> Result<DictionaryRun> {
     let path = layout::dictionary_run(bucket.new_uuid());
     let object = write_parquet(bucket, &path, u64::from(count)).await?;
-    Ok(DictionaryRun {
-        object,
-        first_id,
-        count,
-    })
+    Ok(DictionaryRun { object, first_id, count })
 }
 
 pub async fn write_parquet(bucket: &Bucket, path: &str, rows: u64) -> Result<ObjectRef> {
-    let numbers: ArrayRef = Arc::new(UInt32Array::from_iter_values(
-        0..u32::try_from(rows).unwrap(),
-    ));
+    let numbers: ArrayRef =
+        Arc::new(UInt32Array::from_iter_values(0..u32::try_from(rows).unwrap()));
     let batch = RecordBatch::try_from_iter([("identifier_id", numbers)]).unwrap();
     let mut object = bucket.writer(path).await?;
     let mut parquet = AsyncArrowWriter::try_new(&mut object, batch.schema(), None).unwrap();

@@ -53,9 +53,7 @@ impl ShopEvent {
             ("anonymous_id", &self.anonymous_id),
             ("device_id", &self.device_id),
         ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 }
 

@@ -22,13 +22,7 @@ const fn product(
     price_cents: i64,
     weight: u32,
 ) -> Product {
-    Product {
-        id,
-        name,
-        category,
-        price_cents,
-        weight,
-    }
+    Product { id, name, category, price_cents, weight }
 }
 
 /// Everything on the shelves.
@@ -71,11 +65,7 @@ pub struct Campaign {
 }
 
 const fn campaign(name: &'static str, day: u32, discount_percent: i64) -> Campaign {
-    Campaign {
-        name,
-        day,
-        discount_percent,
-    }
+    Campaign { name, day, discount_percent }
 }
 
 /// The mailings of one year; the next year repeats them.

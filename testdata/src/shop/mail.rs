@@ -32,19 +32,11 @@ impl Shop {
     fn open_letter(&mut self, letter: &ShopEvent, campaign: &'static str) {
         let wait = self.dice.waiting(9 * HOUR as u64).min(3 * DAY as u64) as i64;
         let opened_at = letter.ts_us + MINUTE + wait;
-        let open = ShopEvent {
-            event: "email_open",
-            ts_us: opened_at,
-            ..letter.clone()
-        };
+        let open = ShopEvent { event: "email_open", ts_us: opened_at, ..letter.clone() };
         self.send(open, 0);
         if self.dice.chance(240) {
             let clicked_at = opened_at + i64::from(self.dice.between(5, 90)) * SECOND;
-            let click = ShopEvent {
-                event: "email_click",
-                ts_us: clicked_at,
-                ..letter.clone()
-            };
+            let click = ShopEvent { event: "email_click", ts_us: clicked_at, ..letter.clone() };
             self.send(click, 0);
             let visit = Happening::Visit {
                 person: letter.person,

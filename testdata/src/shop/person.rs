@@ -12,9 +12,8 @@ const LAST_NAMES: [&str; 20] = [
     "Jansen", "Kowalski", "Lindgren", "Moreau", "Novak", "Okafor", "Petrov", "Rossi", "Silva",
     "Tanaka", "Weber",
 ];
-const CITIES: [&str; 8] = [
-    "Berlin", "Ghent", "Lisbon", "Lyon", "Malmö", "Porto", "Vienna", "Zürich",
-];
+const CITIES: [&str; 8] =
+    ["Berlin", "Ghent", "Lisbon", "Lyon", "Malmö", "Porto", "Vienna", "Zürich"];
 
 /// A temper: numbers of how somebody behaves towards the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,12 +126,7 @@ impl Person {
             let letters = name.chars().filter(char::is_ascii_alphabetic);
             letters.map(|letter| letter.to_ascii_lowercase()).collect()
         };
-        format!(
-            "{}.{}{}@example.com",
-            plain(first),
-            plain(last),
-            self.number + 1
-        )
+        format!("{}.{}{}@example.com", plain(first), plain(last), self.number + 1)
     }
 
     /// The telephone number, with its country.

@@ -15,9 +15,8 @@ use crate::shop::person::Person;
 use std::collections::BTreeMap;
 
 /// How likely each hour of the day is.
-const HOURS: [u32; 24] = [
-    4, 2, 1, 1, 1, 3, 12, 28, 40, 42, 44, 46, 52, 44, 38, 36, 38, 44, 56, 66, 72, 64, 38, 14,
-];
+const HOURS: [u32; 24] =
+    [4, 2, 1, 1, 1, 3, 12, 28, 40, 42, 44, 46, 52, 44, 38, 36, 38, 44, 56, 66, 72, 64, 38, 14];
 
 /// How likely a purchase is in each month, in percent of an ordinary one.
 const MONTHS: [u32; 12] = [80, 85, 95, 100, 105, 95, 85, 85, 100, 105, 140, 170];
@@ -26,17 +25,9 @@ const MONTHS: [u32; 12] = [80, 85, 95, 100, 105, 95, 85, 85, 100, 105, 140, 170]
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
     /// Somebody comes; a regular visit leads to the next one.
-    Visit {
-        person: u32,
-        regular: bool,
-        campaign: Option<&'static str>,
-    },
+    Visit { person: u32, regular: bool, campaign: Option<&'static str> },
     /// Money goes back.
-    Refund {
-        person: u32,
-        order_id: String,
-        amount_cents: i64,
-    },
+    Refund { person: u32, order_id: String, amount_cents: i64 },
     /// Somebody writes to support.
     Ticket { person: u32, topic: &'static str },
     /// A mailing goes out.
@@ -60,9 +51,7 @@ impl Shop {
     /// The shop of these options, before its first day.
     pub fn new(options: ShopOptions) -> Self {
         let mut dice = Dice::new(options.seed);
-        let people = (0..options.customers)
-            .map(|number| Person::new(number, &mut dice))
-            .collect();
+        let people = (0..options.customers).map(|number| Person::new(number, &mut dice)).collect();
         let mut shop = Self {
             options,
             dice,
@@ -81,21 +70,10 @@ impl Shop {
     fn schedule_first_visits(&mut self) {
         for person in 0..self.options.customers {
             // One of eight knew the shop before; the others find it over the year.
-            let last_day = if self.dice.chance(125) {
-                14
-            } else {
-                self.options.days
-            };
+            let last_day = if self.dice.chance(125) { 14 } else { self.options.days };
             let day = self.dice.below(last_day.min(self.options.days));
             let at = self.moment_of_day(self.options.start_us + i64::from(day) * DAY);
-            self.schedule(
-                at,
-                Happening::Visit {
-                    person,
-                    regular: true,
-                    campaign: None,
-                },
-            );
+            self.schedule(at, Happening::Visit { person, regular: true, campaign: None });
         }
     }
 
@@ -104,12 +82,7 @@ impl Shop {
             for campaign in CAMPAIGNS {
                 let day = i64::from(year * 365 + campaign.day);
                 let at = self.options.start_us + day * DAY + 9 * HOUR;
-                self.schedule(
-                    at,
-                    Happening::Mailing {
-                        campaign: campaign.name,
-                    },
-                );
+                self.schedule(at, Happening::Mailing { campaign: campaign.name });
             }
         }
     }
@@ -175,10 +148,7 @@ impl Shop {
             BadReason::WrongType,
         ];
         let reason = *self.dice.pick(&reasons);
-        BadRow {
-            reason,
-            line: lines::broken(&event, reason),
-        }
+        BadRow { reason, line: lines::broken(&event, reason) }
     }
 
     fn next_event_id(&mut self) -> String {
@@ -193,21 +163,13 @@ impl Shop {
 
     fn happen(&mut self, at: i64, happening: Happening) {
         match happening {
-            Happening::Visit {
-                person,
-                regular,
-                campaign,
-            } => {
+            Happening::Visit { person, regular, campaign } => {
                 self.visit(person, at, campaign);
                 if regular {
                     self.schedule_next_visit(person, at);
                 }
             }
-            Happening::Refund {
-                person,
-                order_id,
-                amount_cents,
-            } => {
+            Happening::Refund { person, order_id, amount_cents } => {
                 self.refund(person, at, order_id, amount_cents);
             }
             Happening::Ticket { person, topic } => self.ticket(person, at, topic),
@@ -223,14 +185,7 @@ impl Shop {
         let days = 1 + self.dice.waiting(temper.gap_days) as i64;
         let midnight = at - at.rem_euclid(DAY) + days * DAY;
         let next = self.moment_of_day(midnight);
-        self.schedule(
-            next,
-            Happening::Visit {
-                person,
-                regular: true,
-                campaign: None,
-            },
-        );
+        self.schedule(next, Happening::Visit { person, regular: true, campaign: None });
     }
 }
 

@@ -42,12 +42,7 @@ impl Shop {
     }
 
     fn enter(&mut self, person: u32, at: i64, campaign: Option<&'static str>) -> Visit {
-        let devices = [
-            Device::Laptop,
-            Device::Telephone,
-            Device::Tablet,
-            Device::Terminal,
-        ];
+        let devices = [Device::Laptop, Device::Telephone, Device::Tablet, Device::Terminal];
         let device = devices[self.dice.weighted(&[450, 430, 105, 15])];
         if device == Device::Laptop && self.dice.chance(25) {
             self.people[person as usize].lost_cookies += 1;
@@ -83,21 +78,12 @@ impl Shop {
             Some(_) => "newsletter",
             None => SOURCES[self.dice.weighted(&SOURCE_WEIGHTS)],
         });
-        Visit {
-            person,
-            clock: at,
-            model,
-            logged_in,
-        }
+        Visit { person, clock: at, model, logged_in }
     }
 
     /// One event of the visit; the clock then moves on.
     fn step(&mut self, visit: &mut Visit, name: &'static str, fill: impl FnOnce(&mut ShopEvent)) {
-        let mut event = ShopEvent {
-            event: name,
-            ts_us: visit.clock,
-            ..visit.model.clone()
-        };
+        let mut event = ShopEvent { event: name, ts_us: visit.clock, ..visit.model.clone() };
         fill(&mut event);
         self.send(event, 0);
         visit.clock += i64::from(self.dice.between(4, 140)) * SECOND;
@@ -129,10 +115,7 @@ impl Shop {
         let order_id = format!("o-{:07}", self.orders);
         let full: i64 = cart.iter().map(|product| product.price_cents).sum();
         let amount_cents = full * (100 - discount_percent(visit.model.campaign)) / 100;
-        let items: Vec<_> = cart
-            .iter()
-            .map(|product| format!("\"{}\"", product.id))
-            .collect();
+        let items: Vec<_> = cart.iter().map(|product| format!("\"{}\"", product.id)).collect();
         let properties = format!("{{\"items\":[{}]}}", items.join(","));
         self.step(visit, "purchase", |event| {
             event.amount_cents = Some(amount_cents);
@@ -159,11 +142,7 @@ impl Shop {
         } else if self.dice.chance(720) {
             self.sign_up(visit);
         } else {
-            let typed = if self.dice.chance(200) {
-                email.to_uppercase() + " "
-            } else {
-                email
-            };
+            let typed = if self.dice.chance(200) { email.to_uppercase() + " " } else { email };
             visit.model.email = Some(typed);
             visit.model.phone = self.dice.chance(300).then_some(phone);
             visit.model.user_id = None;
@@ -196,11 +175,7 @@ impl Shop {
             self.people[person as usize].temper.leave_per_mille = 1000;
         }
         if self.dice.chance(60) {
-            let part = if self.dice.chance(600) {
-                amount_cents
-            } else {
-                cart[0].price_cents
-            };
+            let part = if self.dice.chance(600) { amount_cents } else { cart[0].price_cents };
             let at = visit.clock + i64::from(self.dice.between(2, 20)) * DAY;
             let refund = Happening::Refund {
                 person,

@@ -56,49 +56,16 @@ struct Kind {
 pub(super) fn aggregates() -> Vec<BitmapAggregate> {
     use {Answer as A, Combine as C, Input as I};
     let table = [
-        (
-            "bitmap_agg",
-            Some("group_bitmap_state"),
-            I::Number,
-            C::Union,
-            A::Bitmap,
-        ),
+        ("bitmap_agg", Some("group_bitmap_state"), I::Number, C::Union, A::Bitmap),
         ("group_bitmap", None, I::Number, C::Union, A::Count),
-        (
-            "bitmap_union",
-            Some("group_bitmap_or_state"),
-            I::Bitmap,
-            C::Union,
-            A::Bitmap,
-        ),
-        (
-            "bitmap_union_count",
-            Some("group_bitmap_or"),
-            I::Bitmap,
-            C::Union,
-            A::Count,
-        ),
-        (
-            "bitmap_intersect",
-            Some("group_bitmap_and_state"),
-            I::Bitmap,
-            C::Intersection,
-            A::Bitmap,
-        ),
+        ("bitmap_union", Some("group_bitmap_or_state"), I::Bitmap, C::Union, A::Bitmap),
+        ("bitmap_union_count", Some("group_bitmap_or"), I::Bitmap, C::Union, A::Count),
+        ("bitmap_intersect", Some("group_bitmap_and_state"), I::Bitmap, C::Intersection, A::Bitmap),
     ];
     let make = |(name, alias, input, combine, answer): (_, Option<&str>, _, _, _)| {
         let signature = Signature::any(1, Volatility::Immutable);
         let aliases = alias.map(str::to_owned).into_iter().collect();
-        BitmapAggregate {
-            name,
-            aliases,
-            kind: Kind {
-                input,
-                combine,
-                answer,
-            },
-            signature,
-        }
+        BitmapAggregate { name, aliases, kind: Kind { input, combine, answer }, signature }
     };
     table.into_iter().map(make).collect()
 }
@@ -109,19 +76,11 @@ impl BitmapAggregate {
             Input::Number => "bitmap_agg(customer_id)",
             Input::Bitmap => "bitmap_union(members)",
         };
-        Wording {
-            function: self.name,
-            example,
-        }
+        Wording { function: self.name, example }
     }
 
     fn groups(&self) -> BitmapGroups {
-        BitmapGroups {
-            kind: self.kind,
-            wording: self.wording(),
-            groups: Vec::new(),
-            heap_bytes: 0,
-        }
+        BitmapGroups { kind: self.kind, wording: self.wording(), groups: Vec::new(), heap_bytes: 0 }
     }
 }
 
@@ -234,11 +193,7 @@ impl BitmapGroups {
     }
 
     fn bytes_of(&self, groups: &[usize]) -> usize {
-        groups
-            .iter()
-            .filter_map(|&group| self.groups[group].as_ref())
-            .map(Bitmap::size)
-            .sum()
+        groups.iter().filter_map(|&group| self.groups[group].as_ref()).map(Bitmap::size).sum()
     }
 
     fn take(&mut self, emit_to: EmitTo) -> Vec<Option<Bitmap>> {
@@ -257,9 +212,9 @@ impl BitmapGroups {
                 sets.for_each(|set| bytes.append_value(set.to_bytes()));
                 Arc::new(bytes.finish())
             }
-            Answer::Count => Arc::new(Int64Array::from_iter_values(
-                sets.map(|set| set.len().cast_signed()),
-            )),
+            Answer::Count => {
+                Arc::new(Int64Array::from_iter_values(sets.map(|set| set.len().cast_signed())))
+            }
         }
     }
 
@@ -278,9 +233,7 @@ fn combine(how: Combine, place: &mut Option<Bitmap>, set: Bitmap) {
 
 fn state_column(groups: &[Option<Bitmap>]) -> ArrayRef {
     let mut bytes = BinaryBuilder::new();
-    groups
-        .iter()
-        .for_each(|set| bytes.append_option(set.as_ref().map(Bitmap::to_bytes)));
+    groups.iter().for_each(|set| bytes.append_option(set.as_ref().map(Bitmap::to_bytes)));
     Arc::new(bytes.finish())
 }
 
@@ -292,13 +245,7 @@ impl GroupsAccumulator for BitmapGroups {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        self.take_in(
-            self.kind.input,
-            &values[0],
-            group_indices,
-            opt_filter,
-            total_num_groups,
-        )
+        self.take_in(self.kind.input, &values[0], group_indices, opt_filter, total_num_groups)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -316,13 +263,7 @@ impl GroupsAccumulator for BitmapGroups {
         group_indices: &[usize],
         total_num_groups: usize,
     ) -> Result<()> {
-        self.take_in(
-            Input::Bitmap,
-            &values[0],
-            group_indices,
-            None,
-            total_num_groups,
-        )
+        self.take_in(Input::Bitmap, &values[0], group_indices, None, total_num_groups)
     }
 
     fn convert_to_state(
@@ -332,12 +273,8 @@ impl GroupsAccumulator for BitmapGroups {
     ) -> Result<Vec<ArrayRef>> {
         let rows = values[0].len();
         let own_group: Vec<usize> = (0..rows).collect();
-        let mut each_row = Self {
-            kind: self.kind,
-            wording: self.wording,
-            groups: Vec::new(),
-            heap_bytes: 0,
-        };
+        let mut each_row =
+            Self { kind: self.kind, wording: self.wording, groups: Vec::new(), heap_bytes: 0 };
         each_row.take_in(self.kind.input, &values[0], &own_group, opt_filter, rows)?;
         Ok(vec![state_column(&each_row.groups)])
     }
@@ -362,10 +299,7 @@ impl Accumulator for BitmapGroups {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::try_from_array(
-            &state_column(self.the_group()),
-            0,
-        )?])
+        Ok(vec![ScalarValue::try_from_array(&state_column(self.the_group()), 0)?])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {

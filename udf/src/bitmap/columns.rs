@@ -13,10 +13,9 @@ use crate::bitmap::portable::Bitmap;
 pub(super) fn check_input(input: Input, data_type: &DataType, wording: Wording) -> Result<()> {
     let fits = match input {
         Input::Number => data_type.is_integer(),
-        Input::Bitmap => matches!(
-            data_type,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-        ),
+        Input::Bitmap => {
+            matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+        }
     };
     if fits || data_type == &DataType::Null {
         return Ok(());
@@ -34,10 +33,7 @@ pub(super) fn binary_column(column: &ArrayRef) -> Result<BinaryArray> {
 
 /// A column of elements; an error when one of them is negative.
 pub(super) fn number_column(column: &ArrayRef, wording: Wording) -> Result<UInt64Array> {
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let numbers = cast_with_options(column, &DataType::UInt64, &strict)
         .map_err(|error| wording.wrong("number", error, "whole numbers that are not negative"))?;
     Ok(numbers.as_primitive::<UInt64Type>().clone())

@@ -55,12 +55,7 @@ const fn define(
     parameters: &'static [Parameter],
     compute: Compute,
 ) -> Definition {
-    Definition {
-        name,
-        example,
-        parameters,
-        compute,
-    }
+    Definition { name, example, parameters, compute }
 }
 
 const ONE: &[Parameter] = &[Parameter::Bitmap];
@@ -71,63 +66,23 @@ const CUT: &[Parameter] = &[Parameter::Bitmap, Parameter::Number, Parameter::Num
 pub(super) static DEFINITIONS: &[Definition] = {
     use Compute::{Compare, Contains, Cut, Fold, FoldCount, FromArray, Measure, ToArray};
     &[
-        define(
-            "bitmap_and",
-            "bitmap_and(a, b)",
-            TWO,
-            Fold(Bitmap::intersect_with),
-        ),
-        define(
-            "bitmap_or",
-            "bitmap_or(a, b)",
-            TWO,
-            Fold(Bitmap::union_with),
-        ),
+        define("bitmap_and", "bitmap_and(a, b)", TWO, Fold(Bitmap::intersect_with)),
+        define("bitmap_or", "bitmap_or(a, b)", TWO, Fold(Bitmap::union_with)),
         define("bitmap_xor", "bitmap_xor(a, b)", TWO, Fold(Bitmap::toggle)),
-        define(
-            "bitmap_andnot",
-            "bitmap_andnot(a, b)",
-            TWO,
-            Fold(Bitmap::subtract),
-        ),
+        define("bitmap_andnot", "bitmap_andnot(a, b)", TWO, Fold(Bitmap::subtract)),
         define("bitmap_and_count", "bitmap_and_count(a, b)", TWO, {
             FoldCount(Bitmap::intersect_with)
         }),
-        define(
-            "bitmap_or_count",
-            "bitmap_or_count(a, b)",
-            TWO,
-            FoldCount(Bitmap::union_with),
-        ),
-        define(
-            "bitmap_xor_count",
-            "bitmap_xor_count(a, b)",
-            TWO,
-            FoldCount(Bitmap::toggle),
-        ),
+        define("bitmap_or_count", "bitmap_or_count(a, b)", TWO, FoldCount(Bitmap::union_with)),
+        define("bitmap_xor_count", "bitmap_xor_count(a, b)", TWO, FoldCount(Bitmap::toggle)),
         define("bitmap_andnot_count", "bitmap_andnot_count(a, b)", TWO, {
             FoldCount(Bitmap::subtract)
         }),
-        define(
-            "bitmap_count",
-            "bitmap_count(a)",
-            ONE,
-            Measure(|set| Some(set.len())),
-        ),
+        define("bitmap_count", "bitmap_count(a)", ONE, Measure(|set| Some(set.len()))),
         define("bitmap_min", "bitmap_min(a)", ONE, Measure(Bitmap::min)),
         define("bitmap_max", "bitmap_max(a)", ONE, Measure(Bitmap::max)),
-        define(
-            "bitmap_has_any",
-            "bitmap_has_any(a, b)",
-            TWO,
-            Compare(has_any),
-        ),
-        define(
-            "bitmap_has_all",
-            "bitmap_has_all(a, b)",
-            TWO,
-            Compare(has_all),
-        ),
+        define("bitmap_has_any", "bitmap_has_any(a, b)", TWO, Compare(has_any)),
+        define("bitmap_has_all", "bitmap_has_all(a, b)", TWO, Compare(has_all)),
         define(
             "bitmap_contains",
             "bitmap_contains(a, customer_id)",
@@ -135,35 +90,17 @@ pub(super) static DEFINITIONS: &[Definition] = {
             Contains,
         ),
         define("bitmap_to_array", "bitmap_to_array(a)", ONE, ToArray),
-        define(
-            "bitmap_from_array",
-            "bitmap_from_array([1, 2])",
-            &[Parameter::Numbers],
-            FromArray,
-        ),
+        define("bitmap_from_array", "bitmap_from_array([1, 2])", &[Parameter::Numbers], FromArray),
         define("sub_bitmap", "sub_bitmap(a, 0, 100)", CUT, Cut(by_position)),
-        define(
-            "bitmap_subset_in_range",
-            "bitmap_subset_in_range(a, 10, 20)",
-            CUT,
-            Cut(by_value),
-        ),
-        define(
-            "bitmap_subset_limit",
-            "bitmap_subset_limit(a, 10, 100)",
-            CUT,
-            Cut(by_limit),
-        ),
+        define("bitmap_subset_in_range", "bitmap_subset_in_range(a, 10, 20)", CUT, Cut(by_value)),
+        define("bitmap_subset_limit", "bitmap_subset_limit(a, 10, 100)", CUT, Cut(by_limit)),
     ]
 };
 
 impl Definition {
     /// How its errors name it.
     pub(super) fn wording(&self) -> Wording {
-        Wording {
-            function: self.name,
-            example: self.example,
-        }
+        Wording { function: self.name, example: self.example }
     }
 
     /// `bitmap_and`, `bitmap_or`, `bitmap_xor` and their counts take any number of bitmaps.
@@ -174,10 +111,7 @@ impl Definition {
 
     /// What the argument at this place is.
     pub(super) fn parameter(&self, index: usize) -> Parameter {
-        self.parameters
-            .get(index)
-            .copied()
-            .unwrap_or(Parameter::Bitmap)
+        self.parameters.get(index).copied().unwrap_or(Parameter::Bitmap)
     }
 
     /// Checks number and types of the arguments.

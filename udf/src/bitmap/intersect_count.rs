@@ -46,9 +46,7 @@ pub struct IntersectCount {
 
 impl Default for IntersectCount {
     fn default() -> Self {
-        Self {
-            signature: Signature::variadic_any(Volatility::Immutable),
-        }
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
@@ -59,9 +57,7 @@ fn keys(arguments: &[Argument]) -> Result<Vec<ScalarValue>> {
     let key = |(index, argument): (usize, &Argument)| {
         let name = format!("v{}", index + 1);
         let value = WORDING.literal(&name, argument, &wanted)?;
-        value
-            .cast_to(key_type)
-            .map_err(|_| WORDING.wrong(name, value, &wanted))
+        value.cast_to(key_type).map_err(|_| WORDING.wrong(name, value, &wanted))
     };
     arguments[2..].iter().enumerate().map(key).collect()
 }
@@ -93,9 +89,7 @@ impl AggregateUDFImpl for IntersectCount {
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        Some(arguments::check_aggregate(|arguments| {
-            keys(arguments).map(|_| ())
-        }))
+        Some(arguments::check_aggregate(|arguments| keys(arguments).map(|_| ())))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -160,11 +154,7 @@ impl Accumulator for IntersectCountAccumulator {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(self
-            .unions
-            .iter()
-            .map(|union| ScalarValue::Binary(Some(union.to_bytes())))
-            .collect())
+        Ok(self.unions.iter().map(|union| ScalarValue::Binary(Some(union.to_bytes()))).collect())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {

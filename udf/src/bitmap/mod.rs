@@ -68,7 +68,5 @@ pub fn aggregate_functions() -> impl Iterator<Item = Arc<AggregateUDF>> {
 
 /// The functions of a bitmap in each row.
 pub fn scalar_functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
-    scalar::functions()
-        .into_iter()
-        .map(|function| Arc::new(ScalarUDF::from(function)))
+    scalar::functions().into_iter().map(|function| Arc::new(ScalarUDF::from(function)))
 }

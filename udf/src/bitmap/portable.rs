@@ -30,11 +30,7 @@ pub struct MalformedBitmap {
 
 impl fmt::Display for MalformedBitmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no portable roaring bitmap. bytes={}, reason={}",
-            self.bytes, self.reason
-        )
+        write!(f, "no portable roaring bitmap. bytes={}, reason={}", self.bytes, self.reason)
     }
 }
 
@@ -51,10 +47,7 @@ impl Bitmap {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedBitmap> {
         let reason = match Self::read_32_bit(bytes) {
             Ok(low) => {
-                return Ok(Self {
-                    low,
-                    high: RoaringTreemap::new(),
-                });
+                return Ok(Self { low, high: RoaringTreemap::new() });
             }
             Err(reason) => reason,
         };
@@ -73,9 +66,7 @@ impl Bitmap {
     fn read_64_bit(mut bytes: &[u8]) -> io::Result<Self> {
         let count = u64::from_le_bytes(take(&mut bytes)?);
         if count.saturating_mul(ENTRY_BYTES_MIN) > bytes.len() as u64 {
-            return Err(io::Error::other(
-                "more bitmaps promised than bytes can hold",
-            ));
+            return Err(io::Error::other("more bitmaps promised than bytes can hold"));
         }
         let mut bitmaps = Vec::new();
         let mut last_key = None;
@@ -89,16 +80,9 @@ impl Bitmap {
         }
         all_read(bytes)?;
         let (low, high): (Vec<_>, Vec<_>) = bitmaps.into_iter().partition(|(key, _)| *key == 0);
-        let low = low
-            .into_iter()
-            .next()
-            .map(|(_, bitmap)| bitmap)
-            .unwrap_or_default();
+        let low = low.into_iter().next().map(|(_, bitmap)| bitmap).unwrap_or_default();
         let high = high.into_iter().filter(|(_, bitmap)| !bitmap.is_empty());
-        Ok(Self {
-            low,
-            high: RoaringTreemap::from_bitmaps(high),
-        })
+        Ok(Self { low, high: RoaringTreemap::from_bitmaps(high) })
     }
 
     /// The portable bytes: the same for equal sets.
@@ -227,10 +211,9 @@ impl Bitmap {
     /// `count` numbers in order of size, leaving out the `skip` smallest.
     pub fn slice(&self, skip: u64, count: u64) -> Self {
         match self.at_index(skip) {
-            Some(first) if count > 0 => self.range(
-                first,
-                skip.checked_add(count).and_then(|end| self.at_index(end)),
-            ),
+            Some(first) if count > 0 => {
+                self.range(first, skip.checked_add(count).and_then(|end| self.at_index(end)))
+            }
             _ => Self::default(),
         }
     }
@@ -260,9 +243,7 @@ fn write_canonical(bitmap: &RoaringBitmap, bytes: &mut Vec<u8>) {
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> io::Result<[u8; N]> {
-    let (taken, rest) = bytes
-        .split_first_chunk()
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let (taken, rest) = bytes.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
     *bytes = rest;
     Ok(*taken)
 }
@@ -318,10 +299,7 @@ mod tests {
         let mut runs = RoaringBitmap::from_iter(0..9);
         runs.optimize();
         runs.remove_range(3..);
-        let made = Bitmap {
-            low: runs,
-            high: RoaringTreemap::new(),
-        };
+        let made = Bitmap { low: runs, high: RoaringTreemap::new() };
         assert_eq!(made.to_bytes(), bitmap(&[0, 1, 2]).to_bytes());
     }
 
@@ -350,14 +328,7 @@ mod tests {
         assert_eq!(all.slice(4, 1), Bitmap::default());
         assert_eq!(all.range(2, Some(BIG + 1)), bitmap(&[5, BIG]));
         assert_eq!(all.range(BIG, None), bitmap(&[BIG, BIG + 1]));
-        assert_eq!(
-            (
-                all.count_below(0),
-                all.count_below(6),
-                all.count_below(BIG + 1)
-            ),
-            (0, 2, 3)
-        );
+        assert_eq!((all.count_below(0), all.count_below(6), all.count_below(BIG + 1)), (0, 2, 3));
         assert_eq!(all.count_below(u64::MAX), 4);
     }
 

@@ -32,12 +32,7 @@ pub struct BitmapFunction {
 /// All of them.
 pub(super) fn functions() -> Vec<BitmapFunction> {
     let signature = || Signature::variadic_any(Volatility::Immutable);
-    (0..DEFINITIONS.len())
-        .map(|index| BitmapFunction {
-            index,
-            signature: signature(),
-        })
-        .collect()
+    (0..DEFINITIONS.len()).map(|index| BitmapFunction { index, signature: signature() }).collect()
 }
 
 impl BitmapFunction {
@@ -62,10 +57,7 @@ impl ScalarUDFImpl for BitmapFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let definition = self.definition();
-        let constant = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let columns = args
             .args
@@ -73,16 +65,10 @@ impl ScalarUDFImpl for BitmapFunction {
             .enumerate()
             .map(|(index, arg)| Column::new(definition, definition.parameter(index), arg))
             .collect::<Result<Vec<_>>>()?;
-        let rows = Rows {
-            columns,
-            count: rows,
-            wording: definition.wording(),
-        };
+        let rows = Rows { columns, count: rows, wording: definition.wording() };
         let answer = rows.run(definition.compute)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &answer, 0,
-            )?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?));
         }
         Ok(ColumnarValue::Array(answer))
     }
@@ -101,12 +87,10 @@ impl Rows {
         mut answer: impl FnMut(&mut [Column], usize) -> Result<Option<T>>,
     ) -> Result<Vec<Option<T>>> {
         (0..self.count)
-            .map(
-                |row| match self.columns.iter().all(|column| column.is_valid(row)) {
-                    true => answer(&mut self.columns, row),
-                    false => Ok(None),
-                },
-            )
+            .map(|row| match self.columns.iter().all(|column| column.is_valid(row)) {
+                true => answer(&mut self.columns, row),
+                false => Ok(None),
+            })
             .collect()
     }
 
@@ -115,9 +99,7 @@ impl Rows {
         Ok(match compute {
             Compute::Cut(cut) => bytes_of(self.each(|columns, row| {
                 let (first, second) = (columns[1].number(row), columns[2].number(row));
-                Ok(Some(
-                    cut(columns[0].bitmap(row, wording)?, first, second).to_bytes(),
-                ))
+                Ok(Some(cut(columns[0].bitmap(row, wording)?, first, second).to_bytes()))
             })?),
             Compute::Fold(fold) => {
                 bytes_of(self.each(|columns, row| {
@@ -135,10 +117,7 @@ impl Rows {
                 let [left, right] = columns else {
                     return Ok(None);
                 };
-                Ok(Some(compare(
-                    left.bitmap(row, wording)?,
-                    right.bitmap(row, wording)?,
-                )))
+                Ok(Some(compare(left.bitmap(row, wording)?, right.bitmap(row, wording)?)))
             })?),
             Compute::Contains => truths_of(self.each(|columns, row| {
                 let number = u64::try_from(columns[1].number(row));
@@ -170,9 +149,7 @@ impl Rows {
                 )));
             }
             for element in set.iter() {
-                lists
-                    .values()
-                    .append_value(as_bigint(element, self.wording)?);
+                lists.values().append_value(as_bigint(element, self.wording)?);
             }
             lists.append(true);
         }
@@ -219,20 +196,9 @@ fn truths_of(rows: Vec<Option<bool>>) -> ArrayRef {
 
 /// An argument's values; a constant has one row that stands for all.
 enum Column {
-    Bitmaps {
-        bytes: BinaryArray,
-        constant: bool,
-        decoded: Option<(Vec<u8>, Bitmap)>,
-    },
-    Numbers {
-        values: Int64Array,
-        constant: bool,
-    },
-    Lists {
-        lists: ListArray,
-        numbers: UInt64Array,
-        constant: bool,
-    },
+    Bitmaps { bytes: BinaryArray, constant: bool, decoded: Option<(Vec<u8>, Bitmap)> },
+    Numbers { values: Int64Array, constant: bool },
+    Lists { lists: ListArray, numbers: UInt64Array, constant: bool },
 }
 
 impl Column {
@@ -243,11 +209,9 @@ impl Column {
             ColumnarValue::Scalar(value) => value.to_array()?,
         };
         Ok(match parameter {
-            Parameter::Bitmap => Self::Bitmaps {
-                bytes: binary_column(&values)?,
-                constant,
-                decoded: None,
-            },
+            Parameter::Bitmap => {
+                Self::Bitmaps { bytes: binary_column(&values)?, constant, decoded: None }
+            }
             Parameter::Number => {
                 let values = signed_column(&values, definition.wording())?;
                 Self::Numbers { values, constant }
@@ -260,15 +224,9 @@ impl Column {
                     | DataType::FixedSizeList(item, _) => Arc::clone(item),
                     _ => item,
                 };
-                let lists = cast(&values, &DataType::List(item))?
-                    .as_list::<i32>()
-                    .clone();
+                let lists = cast(&values, &DataType::List(item))?.as_list::<i32>().clone();
                 let numbers = number_column(lists.values(), definition.wording())?;
-                Self::Lists {
-                    lists,
-                    numbers,
-                    constant,
-                }
+                Self::Lists { lists, numbers, constant }
             }
         })
     }
@@ -276,45 +234,28 @@ impl Column {
     /// Whether the row has a value.
     fn is_valid(&self, row: usize) -> bool {
         match self {
-            Self::Bitmaps {
-                bytes, constant, ..
-            } => bytes.is_valid(place(*constant, row)),
+            Self::Bitmaps { bytes, constant, .. } => bytes.is_valid(place(*constant, row)),
             Self::Numbers { values, constant } => values.is_valid(place(*constant, row)),
-            Self::Lists {
-                lists, constant, ..
-            } => lists.is_valid(place(*constant, row)),
+            Self::Lists { lists, constant, .. } => lists.is_valid(place(*constant, row)),
         }
     }
 
     /// The row's bitmap. The last one is kept: constants and joined segments repeat.
     fn bitmap(&mut self, row: usize, wording: Wording) -> Result<&Bitmap> {
         let no_bitmap = || DataFusionError::Internal(format!("{}: no bitmap", wording.function));
-        let Self::Bitmaps {
-            bytes,
-            constant,
-            decoded,
-        } = self
-        else {
+        let Self::Bitmaps { bytes, constant, decoded } = self else {
             return Err(no_bitmap());
         };
         let value = bytes.value(place(*constant, row));
         if decoded.as_ref().is_none_or(|(last, _)| last != value) {
             *decoded = Some((value.to_vec(), decode(value, wording)?));
         }
-        decoded
-            .as_ref()
-            .map(|(_, bitmap)| bitmap)
-            .ok_or_else(no_bitmap)
+        decoded.as_ref().map(|(_, bitmap)| bitmap).ok_or_else(no_bitmap)
     }
 
     /// The row's list as a set; NULL elements are left out.
     fn elements(&self, row: usize) -> Bitmap {
-        let Self::Lists {
-            lists,
-            numbers,
-            constant,
-        } = self
-        else {
+        let Self::Lists { lists, numbers, constant } = self else {
             return Bitmap::default();
         };
         let offsets = lists.value_offsets();
@@ -342,7 +283,5 @@ fn signed_column(column: &ArrayRef, wording: Wording) -> Result<Int64Array> {
         let numbers = number_column(column, wording)?;
         return Ok(numbers.unary(|number| i64::try_from(number).unwrap_or(i64::MAX)));
     }
-    Ok(cast(column, &DataType::Int64)?
-        .as_primitive::<Int64Type>()
-        .clone())
+    Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }

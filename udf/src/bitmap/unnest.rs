@@ -24,10 +24,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::arguments::Wording;
 
-const WORDING: Wording = Wording {
-    function: "unnest_bitmap",
-    example: "FROM unnest_bitmap(bitmap_from_array([1, 2]))",
-};
+const WORDING: Wording =
+    Wording { function: "unnest_bitmap", example: "FROM unnest_bitmap(bitmap_from_array([1, 2]))" };
 
 /// Plans `unnest_bitmap` where a table may stand.
 #[derive(Debug)]
@@ -40,21 +38,13 @@ impl RelationPlanner for UnnestBitmap {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let (args, alias) = match relation {
-            TableFactor::Table {
-                ref name,
-                args: Some(_),
-                ..
-            }
+            TableFactor::Table { ref name, args: Some(_), .. }
             | TableFactor::Function { ref name, .. }
                 if !is_unnest_bitmap(name) =>
             {
                 return Ok(RelationPlanning::Original(Box::new(relation)));
             }
-            TableFactor::Table {
-                args: Some(args),
-                alias,
-                ..
-            } => (args.args, alias),
+            TableFactor::Table { args: Some(args), alias, .. } => (args.args, alias),
             TableFactor::Function { args, alias, .. } => (args, alias),
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
@@ -69,9 +59,7 @@ impl RelationPlanner for UnnestBitmap {
             with_offset_alias: None,
             with_ordinality: false,
         })?;
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
-            plan, None,
-        ))))
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
     }
 }
 
@@ -83,10 +71,7 @@ fn with_column_name(alias: Option<TableAlias>) -> TableAlias {
     let column = || vec![TableAliasColumnDef::from_name(WORDING.function)];
     match alias {
         Some(alias) if !alias.columns.is_empty() => alias,
-        Some(alias) => TableAlias {
-            columns: column(),
-            ..alias
-        },
+        Some(alias) => TableAlias { columns: column(), ..alias },
         None => TableAlias {
             explicit: true,
             name: Ident::new(WORDING.function),
@@ -97,11 +82,7 @@ fn with_column_name(alias: Option<TableAlias>) -> TableAlias {
 }
 
 fn to_array(args: Vec<FunctionArg>) -> Expr {
-    let list = FunctionArgumentList {
-        duplicate_treatment: None,
-        args,
-        clauses: vec![],
-    };
+    let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] };
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new("bitmap_to_array")]),
         uses_odbc_syntax: false,

@@ -46,10 +46,7 @@ struct CalendarFunction {
 
 fn function(question: Question) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
-    Arc::new(ScalarUDF::from(CalendarFunction {
-        question,
-        signature,
-    }))
+    Arc::new(ScalarUDF::from(CalendarFunction { question, signature }))
 }
 
 /// `calendar_period(unit, ts[, zone])` → BIGINT, the number of the day, week or month of `ts`.
@@ -92,21 +89,13 @@ impl ScalarUDFImpl for CalendarFunction {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let most = if self.question == Question::Date {
-            2
-        } else {
-            3
-        };
+        let most = if self.question == Question::Date { 2 } else { 3 };
         if types.len() < 2 || types.len() > most {
             return plan_err!(
                 "{} takes a unit, {} and {}. came={} arguments, example: {}",
                 self.name(),
                 self.subject(),
-                if most == 3 {
-                    "perhaps a time zone"
-                } else {
-                    "nothing else"
-                },
+                if most == 3 { "perhaps a time zone" } else { "nothing else" },
                 types.len(),
                 self.example()
             );
@@ -125,11 +114,7 @@ impl ScalarUDFImpl for CalendarFunction {
                 self.example()
             );
         };
-        let zone = args
-            .args
-            .get(2)
-            .map_or(Some("UTC"), text)
-            .unwrap_or_default();
+        let zone = args.args.get(2).map_or(Some("UTC"), text).unwrap_or_default();
         let Some(calendar) = Calendar::new(unit, zone) else {
             return exec_err!(
                 "{} does not know this time zone. came='{zone}', example: 'Europe/Athens'",
@@ -144,9 +129,7 @@ impl ScalarUDFImpl for CalendarFunction {
             Question::Date => Arc::new(dates(values.as_primitive(), unit)),
         };
         if is_scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &answer, 0,
-            )?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?));
         }
         Ok(ColumnarValue::Array(answer))
     }
@@ -196,9 +179,9 @@ fn text(value: &ColumnarValue) -> Option<&str> {
 
 fn periods(values: &ArrayRef, unit: CalendarUnit, calendar: &Calendar) -> Result<Int64Array> {
     Ok(match values.data_type() {
-        DataType::Date32 => values
-            .as_primitive::<Date32Type>()
-            .unary(|day| unit.period_of_day(i64::from(day))),
+        DataType::Date32 => {
+            values.as_primitive::<Date32Type>().unary(|day| unit.period_of_day(i64::from(day)))
+        }
         DataType::Timestamp(TimeUnit::Second, _) => {
             timestamp_periods::<TimestampSecondType>(values.as_primitive(), 1, calendar)
         }
@@ -227,9 +210,7 @@ fn timestamp_periods<T: ArrowTimestampType>(
 
 fn starts(periods: &Int64Array, calendar: &Calendar) -> TimestampMicrosecondArray {
     let start = |period| calendar.start_of(period)?.checked_mul(MICROSECONDS);
-    periods
-        .unary_opt::<_, TimestampMicrosecondType>(start)
-        .with_timezone("UTC")
+    periods.unary_opt::<_, TimestampMicrosecondType>(start).with_timezone("UTC")
 }
 
 fn dates(periods: &Int64Array, unit: CalendarUnit) -> Date32Array {

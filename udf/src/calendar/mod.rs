@@ -28,11 +28,8 @@ pub enum CalendarUnit {
 
 impl CalendarUnit {
     /// The words that name a unit in SQL.
-    pub const NAMES: [(&'static str, Self); 3] = [
-        ("day", Self::Day),
-        ("week", Self::Week),
-        ("month", Self::Month),
-    ];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("day", Self::Day), ("week", Self::Week), ("month", Self::Month)];
 
     /// The unit of this name, in either case.
     pub fn named(name: &str) -> Option<Self> {
@@ -103,9 +100,7 @@ impl Calendar {
     ///
     /// Answers None when no zone has this name.
     pub fn new(unit: CalendarUnit, zone: &str) -> Option<Self> {
-        let is_utc = ["utc", "+00:00", "z"]
-            .iter()
-            .any(|name| zone.eq_ignore_ascii_case(name));
+        let is_utc = ["utc", "+00:00", "z"].iter().any(|name| zone.eq_ignore_ascii_case(name));
         let known = if is_utc { "UTC" } else { zone };
         known.parse().ok().map(|zone| Self { unit, zone, is_utc })
     }

@@ -4,22 +4,15 @@ use super::{Calendar, CalendarUnit};
 use chrono::{Datelike, NaiveDate, TimeDelta};
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-const ZONES: [&str; 5] = [
-    "UTC",
-    "Europe/Athens",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "+09:30",
-];
+const ZONES: [&str; 5] =
+    ["UTC", "Europe/Athens", "America/New_York", "America/Sao_Paulo", "+09:30"];
 
 fn calendar(unit: CalendarUnit, zone: &str) -> Calendar {
     Calendar::new(unit, zone).expect("a zone of the list")
 }
 
 fn seconds(text: &str) -> i64 {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .expect("an instant")
-        .timestamp()
+    chrono::DateTime::parse_from_rfc3339(text).expect("an instant").timestamp()
 }
 
 #[test]
@@ -41,10 +34,7 @@ fn day_begins_after_a_midnight_that_the_clocks_skipped() {
 fn day_with_a_changed_clock_has_its_own_length() {
     let athens = calendar(CalendarUnit::Day, "Europe/Athens");
     let day = athens.period_of(seconds("2024-10-27T12:00:00Z"));
-    let length = athens
-        .start_of(day + 1)
-        .zip(athens.start_of(day))
-        .map(|(end, start)| end - start);
+    let length = athens.start_of(day + 1).zip(athens.start_of(day)).map(|(end, start)| end - start);
     assert_eq!(length, Some(25 * 3600));
 }
 

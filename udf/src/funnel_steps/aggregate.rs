@@ -35,9 +35,7 @@ pub struct FunnelStepsFunction {
 
 impl Default for FunnelStepsFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::variadic_any(Volatility::Immutable),
-        }
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
@@ -85,12 +83,7 @@ impl StepsCall {
             let wanted = "'in_order' or 'later', because only an ordered funnel has a grace";
             return Err(WORDING.wrong("tie", "a grace", wanted));
         }
-        let rules = FunnelRules {
-            order,
-            within,
-            tie,
-            steps,
-        };
+        let rules = FunnelRules { order, within, tie, steps };
         Ok(Self { rules, scale })
     }
 
@@ -150,18 +143,14 @@ impl AggregateUDFImpl for FunnelStepsFunction {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let untold = |data_type: &DataType| Argument {
-            data_type: data_type.clone(),
-            literal: None,
-        };
+        let untold =
+            |data_type: &DataType| Argument { data_type: data_type.clone(), literal: None };
         check_types(&types.iter().map(untold).collect::<Vec<_>>())?;
         Ok(DataType::LargeList(item_field()))
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        Some(arguments::check_aggregate(|arguments| {
-            StepsCall::new(arguments).map(|_| ())
-        }))
+        Some(arguments::check_aggregate(|arguments| StepsCall::new(arguments).map(|_| ())))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -252,8 +241,7 @@ impl GroupsAccumulator for Customers {
     ) -> Result<Vec<ArrayRef>> {
         let mut rows = GroupedEvents::default();
         rows.ensure_groups(values[TS].len())?;
-        self.call
-            .for_each_event(values, opt_filter, |row, event| rows.push(row, event))?;
+        self.call.for_each_event(values, opt_filter, |row, event| rows.push(row, event))?;
         Ok(rows.take(EmitTo::All).into_state())
     }
 
@@ -265,9 +253,7 @@ impl GroupsAccumulator for Customers {
 /// A step within the grace can be earlier than the one before it: that took no time.
 fn elapsed_between(times: &[i64]) -> Vec<i64> {
     let first = times.first().map(|_| 0);
-    let between = times
-        .windows(2)
-        .map(|pair| pair[1].saturating_sub(pair[0]).max(0));
+    let between = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).max(0));
     first.into_iter().chain(between).collect()
 }
 
@@ -288,8 +274,7 @@ struct OneCustomer {
 impl Accumulator for OneCustomer {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let events = &mut self.events;
-        self.call
-            .for_each_event(values, None, |_, event| events.push(event))
+        self.call.for_each_event(values, None, |_, event| events.push(event))
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {

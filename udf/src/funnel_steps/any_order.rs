@@ -29,10 +29,7 @@ fn window_end(rules: FunnelRules, events: &[Event]) -> usize {
     let start = events[0].ts;
     let last = start.saturating_add(rules.within);
     let ends_it = |event: &&Event| event.ts > start && is_excluded(event);
-    let excluded = events
-        .iter()
-        .take_while(|event| event.ts <= last)
-        .find(ends_it);
+    let excluded = events.iter().take_while(|event| event.ts <= last).find(ends_it);
     let last = excluded.map_or(last, |event| event.ts);
     events.partition_point(|event| event.ts <= last)
 }
@@ -54,15 +51,8 @@ fn completion_times(rules: FunnelRules, window: &[Event]) -> Vec<i64> {
 
 /// Deeper, then complete earlier, then begun later.
 fn is_better(times: &[i64], known: &[i64]) -> bool {
-    let ends_earlier = times
-        .last()
-        .zip(known.last())
-        .map(|(end, known_end)| known_end.cmp(end));
+    let ends_earlier = times.last().zip(known.last()).map(|(end, known_end)| known_end.cmp(end));
     let begins_later = times.first().cmp(&known.first());
-    times
-        .len()
-        .cmp(&known.len())
-        .then(ends_earlier.unwrap_or(begins_later))
-        .then(begins_later)
+    times.len().cmp(&known.len()).then(ends_earlier.unwrap_or(begins_later)).then(begins_later)
         == std::cmp::Ordering::Greater
 }

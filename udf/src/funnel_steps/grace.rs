@@ -7,11 +7,8 @@ use super::{Event, FunnelRules, fills, is_excluded};
 
 pub(super) fn walk(rules: FunnelRules, grace: i64, events: &[Event]) -> Vec<i64> {
     let fitting: Vec<Vec<usize>> = (0..rules.steps).map(|step| indices(events, step)).collect();
-    let excluded: Vec<i64> = events
-        .iter()
-        .filter(|event| is_excluded(event))
-        .map(|event| event.ts)
-        .collect();
+    let excluded: Vec<i64> =
+        events.iter().filter(|event| is_excluded(event)).map(|event| event.ts).collect();
     let mut deepest = Vec::new();
     for start in fitting.first().into_iter().flatten() {
         let times = chain_from(rules, grace, events, &fitting, &excluded, *start);
@@ -23,9 +20,7 @@ pub(super) fn walk(rules: FunnelRules, grace: i64, events: &[Event]) -> Vec<i64>
 }
 
 fn indices(events: &[Event], step: usize) -> Vec<usize> {
-    (0..events.len())
-        .filter(|index| fills(&events[*index], step))
-        .collect()
+    (0..events.len()).filter(|index| fills(&events[*index], step)).collect()
 }
 
 fn chain_from(
@@ -45,9 +40,7 @@ fn chain_from(
     for candidates in &fitting[1..] {
         let earliest = times[times.len() - 1].saturating_sub(grace);
         let from = candidates.partition_point(|index| events[*index].ts < earliest);
-        let next = candidates[from..]
-            .iter()
-            .find(|index| !used.contains(index));
+        let next = candidates[from..].iter().find(|index| !used.contains(index));
         match next {
             Some(index) if events[*index].ts <= last => {
                 used.push(*index);
@@ -63,11 +56,7 @@ fn chain_from(
 fn is_better(times: &[i64], known: &[i64]) -> bool {
     let rank = |times: &[i64]| {
         let complete = times.iter().max().copied();
-        (
-            times.len(),
-            complete.map(std::cmp::Reverse),
-            times.first().copied(),
-        )
+        (times.len(), complete.map(std::cmp::Reverse), times.first().copied())
     };
     rank(times) > rank(known)
 }

@@ -14,19 +14,12 @@ pub(super) struct Matching {
 
 impl Matching {
     pub(super) fn new(steps: usize) -> Self {
-        Self {
-            steps,
-            offered: Vec::new(),
-        }
+        Self { steps, offered: Vec::new() }
     }
 
     pub(super) fn offer(&mut self, event: &Event) {
         let mask = event.mask & !EXCLUDED;
-        let same = self
-            .offered
-            .iter()
-            .filter(|(known, _)| *known == mask)
-            .count();
+        let same = self.offered.iter().filter(|(known, _)| *known == mask).count();
         if mask != 0 && same < self.steps {
             self.offered.push((mask, None));
         }
@@ -67,7 +60,5 @@ pub(super) fn steps_filled(events: &[Event], first: usize, steps: usize) -> usiz
     for event in events {
         matching.offer(event);
     }
-    (first..steps)
-        .take_while(|step| matching.fill(*step))
-        .count()
+    (first..steps).take_while(|step| matching.fill(*step)).count()
 }

@@ -55,9 +55,7 @@ fn advance(rules: FunnelRules, chains: &mut Chains, group: &[Event]) -> Vec<i64>
             reached = reached.max(depth + grown);
         }
     }
-    reached
-        .checked_sub(1)
-        .map_or_else(Vec::new, |last| chains[last].clone())
+    reached.checked_sub(1).map_or_else(Vec::new, |last| chains[last].clone())
 }
 
 /// As [`advance`], but a chain lives on only when it has used the whole group.
@@ -90,9 +88,7 @@ fn can_grow(rules: FunnelRules, chains: &Chains, depth: usize, ts: i64) -> bool 
     let Some(chain) = depth.checked_sub(1).map(|index| &chains[index]) else {
         return true;
     };
-    chain
-        .first()
-        .is_some_and(|start| ts <= start.saturating_add(rules.within))
+    chain.first().is_some_and(|start| ts <= start.saturating_add(rules.within))
 }
 
 fn growth(rules: FunnelRules, group: &[Event], depth: usize) -> usize {

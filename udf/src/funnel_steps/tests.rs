@@ -13,30 +13,15 @@ fn walk(rules: FunnelRules, events: &[Event]) -> Vec<i64> {
 }
 
 fn rules(order: FunnelOrder, within: i64, tie: Tie) -> FunnelRules {
-    FunnelRules {
-        order,
-        within,
-        tie,
-        steps: STEPS,
-    }
+    FunnelRules { order, within, tie, steps: STEPS }
 }
 
 fn events_of(pairs: &[(i64, u32)]) -> Vec<Event> {
-    pairs
-        .iter()
-        .map(|(ts, mask)| Event {
-            ts: *ts,
-            mask: *mask,
-        })
-        .collect()
+    pairs.iter().map(|(ts, mask)| Event { ts: *ts, mask: *mask }).collect()
 }
 
-const IN_ORDER: FunnelRules = FunnelRules {
-    order: FunnelOrder::Ordered,
-    within: i64::MAX,
-    tie: Tie::InOrder,
-    steps: STEPS,
-};
+const IN_ORDER: FunnelRules =
+    FunnelRules { order: FunnelOrder::Ordered, within: i64::MAX, tie: Tie::InOrder, steps: STEPS };
 
 #[test]
 fn no_event_reaches_nothing() {
@@ -51,54 +36,32 @@ fn one_event_fills_one_step() {
 #[test]
 fn equal_times_are_assigned_as_well_as_they_can_be() {
     // Taken greedily, the event that can be anything would be the first step.
-    assert_eq!(
-        walk(IN_ORDER, &events_of(&[(5, 0b111), (5, 0b001), (5, 0b011)])),
-        vec![5; 3]
-    );
+    assert_eq!(walk(IN_ORDER, &events_of(&[(5, 0b111), (5, 0b001), (5, 0b011)])), vec![5; 3]);
 }
 
 #[test]
 fn later_start_is_tried_when_the_first_runs_out_of_window() {
     let events = &events_of(&[(0, 1), (50, 1), (60, 2), (109, 4)]);
-    assert_eq!(
-        walk(rules(FunnelOrder::Ordered, 60, Tie::InOrder), events),
-        vec![50, 60, 109]
-    );
+    assert_eq!(walk(rules(FunnelOrder::Ordered, 60, Tie::InOrder), events), vec![50, 60, 109]);
 }
 
 #[test]
 fn window_includes_its_end_and_does_not_overflow() {
     let events = &events_of(&[(i64::MAX - 1, 1), (i64::MAX, 2)]);
-    assert_eq!(
-        walk(rules(FunnelOrder::Ordered, 1, Tie::InOrder), events).len(),
-        2
-    );
+    assert_eq!(walk(rules(FunnelOrder::Ordered, 1, Tie::InOrder), events).len(), 2);
 }
 
 #[test]
 fn excluded_event_ends_what_began_before_it() {
-    assert_eq!(
-        walk(
-            IN_ORDER,
-            &events_of(&[(0, 1), (1, 2), (2, EXCLUDED), (3, 4)])
-        )
-        .len(),
-        2
-    );
-    assert_eq!(
-        walk(IN_ORDER, &events_of(&[(2, 1), (2, EXCLUDED), (3, 2)])).len(),
-        2
-    );
+    assert_eq!(walk(IN_ORDER, &events_of(&[(0, 1), (1, 2), (2, EXCLUDED), (3, 4)])).len(), 2);
+    assert_eq!(walk(IN_ORDER, &events_of(&[(2, 1), (2, EXCLUDED), (3, 2)])).len(), 2);
 }
 
 #[test]
 fn strict_order_bears_nothing_between() {
     let strict = rules(FunnelOrder::Strict, i64::MAX, Tie::InOrder);
     assert_eq!(walk(strict, &events_of(&[(0, 1), (1, 0), (2, 2)])).len(), 1);
-    assert_eq!(
-        walk(strict, &events_of(&[(0, 1), (1, 1), (2, 2), (2, 4)])).len(),
-        3
-    );
+    assert_eq!(walk(strict, &events_of(&[(0, 1), (1, 1), (2, 2), (2, 4)])).len(), 3);
 }
 
 #[test]
@@ -113,23 +76,14 @@ fn strict_order_goes_through_a_time_only_when_it_uses_all_of_it() {
 #[test]
 fn grace_takes_a_step_that_is_a_little_early() {
     let events = &events_of(&[(10, 1), (9, 2), (20, 4)]);
-    assert_eq!(
-        walk(rules(FunnelOrder::Ordered, 60, Tie::Grace(1)), events),
-        vec![10, 9, 20]
-    );
-    assert_eq!(
-        walk(rules(FunnelOrder::Ordered, 60, Tie::InOrder), events),
-        vec![10]
-    );
+    assert_eq!(walk(rules(FunnelOrder::Ordered, 60, Tie::Grace(1)), events), vec![10, 9, 20]);
+    assert_eq!(walk(rules(FunnelOrder::Ordered, 60, Tie::InOrder), events), vec![10]);
 }
 
 #[test]
 fn any_order_is_complete_when_its_last_event_comes() {
     let events = &events_of(&[(10, 4), (20, 1), (30, 2)]);
-    assert_eq!(
-        walk(rules(FunnelOrder::Any, 60, Tie::InOrder), events),
-        vec![20, 30, 30]
-    );
+    assert_eq!(walk(rules(FunnelOrder::Any, 60, Tie::InOrder), events), vec![20, 30, 30]);
 }
 
 /// The deepest chain over all injective assignments, by plain search.
@@ -194,11 +148,7 @@ fn tie() -> impl Strategy<Value = Tie> {
 }
 
 fn order() -> impl Strategy<Value = FunnelOrder> {
-    prop_oneof![
-        Just(FunnelOrder::Ordered),
-        Just(FunnelOrder::Strict),
-        Just(FunnelOrder::Any)
-    ]
+    prop_oneof![Just(FunnelOrder::Ordered), Just(FunnelOrder::Strict), Just(FunnelOrder::Any)]
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {

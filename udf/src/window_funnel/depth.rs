@@ -70,11 +70,7 @@ struct Front {
 impl FunnelRule {
     /// The deepest step reached by events sorted by time.
     pub fn depth(&self, events: &[Event]) -> u32 {
-        let mut front = Front {
-            latest_start: [0; 33],
-            in_use: 0,
-            deepest: 0,
-        };
+        let mut front = Front { latest_start: [0; 33], in_use: 0, deepest: 0 };
         for moment in events.chunk_by(|left, right| left.ts == right.ts) {
             self.pass(moment, &mut front);
             if front.deepest == self.steps {
@@ -141,14 +137,9 @@ impl FunnelRule {
         }
         // Every row of a reached step must have served one that was reached just now.
         let new_steps = reached_steps & !steps_below(depth);
-        let mut rows = moment
-            .iter()
-            .filter(|event| event.mask & reached_steps != 0);
-        let excused: Vec<u32> = rows
-            .by_ref()
-            .take(33)
-            .map(|event| event.mask & new_steps)
-            .collect();
+        let mut rows = moment.iter().filter(|event| event.mask & reached_steps != 0);
+        let excused: Vec<u32> =
+            rows.by_ref().take(33).map(|event| event.mask & new_steps).collect();
         all_rows_serve(&excused)
     }
 }
@@ -178,11 +169,7 @@ mod tests {
         for &(ts, mask) in rows {
             state.observe(Event { ts, mask });
         }
-        state.answer(&FunnelRule {
-            steps: 4,
-            window,
-            mode,
-        })
+        state.answer(&FunnelRule { steps: 4, window, mode })
     }
 
     const C1: u32 = 1;
@@ -201,14 +188,8 @@ mod tests {
     fn window_is_inclusive_and_counts_from_the_first_step() {
         assert_eq!(depth("default", 5, &[(0, C1), (3, C2), (5, C3)]), 3);
         assert_eq!(depth("default", 4, &[(0, C1), (3, C2), (5, C3)]), 2);
-        assert_eq!(
-            depth("default", i64::MAX, &[(i64::MIN, C1), (i64::MAX, C2)]),
-            1
-        );
-        assert_eq!(
-            depth("default", i64::MAX, &[(i64::MAX - 1, C1), (i64::MAX, C2)]),
-            2
-        );
+        assert_eq!(depth("default", i64::MAX, &[(i64::MIN, C1), (i64::MAX, C2)]), 1);
+        assert_eq!(depth("default", i64::MAX, &[(i64::MAX - 1, C1), (i64::MAX, C2)]), 2);
     }
 
     #[test]
@@ -218,23 +199,13 @@ mod tests {
         assert_eq!(depth("strict_deduplication", 3, &rows), 3);
         assert_eq!(depth("strict_order", 3, &rows), 3);
         // An earlier start that got further is not forgotten for a later one.
-        assert_eq!(
-            depth(
-                "default",
-                10,
-                &[(0, C1), (1, C2), (2, C1), (3, C3), (4, C4)]
-            ),
-            4
-        );
+        assert_eq!(depth("default", 10, &[(0, C1), (1, C2), (2, C1), (3, C3), (4, C4)]), 4);
     }
 
     #[test]
     fn equal_times_count_as_in_order() {
         assert_eq!(depth("default", 0, &[(7, C3), (7, C2), (7, C1)]), 3);
-        assert_eq!(
-            depth("strict_increase", 9, &[(7, C3), (7, C2), (7, C1), (8, C2)]),
-            2
-        );
+        assert_eq!(depth("strict_increase", 9, &[(7, C3), (7, C2), (7, C1), (8, C2)]), 2);
     }
 
     #[test]
@@ -246,47 +217,16 @@ mod tests {
 
     #[test]
     fn strict_increase_finds_the_longest_chain() {
-        assert_eq!(
-            depth(
-                "strict_increase",
-                9,
-                &[(1, C1), (1, C2), (2, C2), (2, C3), (3, C3)]
-            ),
-            3
-        );
+        assert_eq!(depth("strict_increase", 9, &[(1, C1), (1, C2), (2, C2), (2, C3), (3, C3)]), 3);
     }
 
     #[test]
     fn repeated_step_ends_a_start_in_strict_deduplication() {
-        assert_eq!(
-            depth(
-                "strict_deduplication",
-                9,
-                &[(1, C1), (2, C2), (3, C2), (4, C3)]
-            ),
-            2
-        );
-        assert_eq!(
-            depth(
-                "strict_deduplication",
-                9,
-                &[(1, C1), (2, C2), (2, C2), (4, C3)]
-            ),
-            2
-        );
-        assert_eq!(
-            depth(
-                "strict_deduplication",
-                9,
-                &[(1, C1), (2, C3), (3, C2), (4, C3)]
-            ),
-            3
-        );
+        assert_eq!(depth("strict_deduplication", 9, &[(1, C1), (2, C2), (3, C2), (4, C3)]), 2);
+        assert_eq!(depth("strict_deduplication", 9, &[(1, C1), (2, C2), (2, C2), (4, C3)]), 2);
+        assert_eq!(depth("strict_deduplication", 9, &[(1, C1), (2, C3), (3, C2), (4, C3)]), 3);
         // The row advances as well, so it is no mere repetition.
-        assert_eq!(
-            depth("strict_deduplication", 9, &[(1, C1), (2, C1 | C2), (4, C3)]),
-            3
-        );
+        assert_eq!(depth("strict_deduplication", 9, &[(1, C1), (2, C1 | C2), (4, C3)]), 3);
     }
 
     #[test]
@@ -295,46 +235,18 @@ mod tests {
         assert_eq!(depth("strict_order", 9, &[(1, C1), (2, C3), (3, C2)]), 1);
         assert_eq!(depth("strict_order", 9, &[(1, C1), (2, C1), (3, C2)]), 2);
         assert_eq!(depth("strict_order", 9, &[(1, 0), (1, C1), (3, C2)]), 2);
-        assert_eq!(
-            depth(
-                "strict_order, allow_reentry",
-                9,
-                &[(1, C1), (2, C3), (3, C2)]
-            ),
-            2
-        );
-        assert_eq!(
-            depth(
-                "strict_order, allow_reentry",
-                9,
-                &[(1, C1), (2, 0), (3, C2)]
-            ),
-            1
-        );
+        assert_eq!(depth("strict_order, allow_reentry", 9, &[(1, C1), (2, C3), (3, C2)]), 2);
+        assert_eq!(depth("strict_order, allow_reentry", 9, &[(1, C1), (2, 0), (3, C2)]), 1);
     }
 
     #[test]
     fn thirty_two_steps_work() {
-        let rule = FunnelRule {
-            steps: 32,
-            window: 100,
-            mode: FunnelMode::default(),
-        };
-        let events: Vec<_> = (0..32)
-            .map(|step| Event {
-                ts: step,
-                mask: 1 << step,
-            })
-            .collect();
+        let rule = FunnelRule { steps: 32, window: 100, mode: FunnelMode::default() };
+        let events: Vec<_> = (0..32).map(|step| Event { ts: step, mask: 1 << step }).collect();
         assert_eq!(rule.depth(&events), 32);
         let once = FunnelMode::parse("strict_once,strict_deduplication").unwrap();
         let rule = FunnelRule { mode: once, ..rule };
-        let tied: Vec<_> = (0..32)
-            .map(|step| Event {
-                ts: 0,
-                mask: 1 << step,
-            })
-            .collect();
+        let tied: Vec<_> = (0..32).map(|step| Event { ts: 0, mask: 1 << step }).collect();
         assert_eq!(rule.depth(&tied), 32);
     }
 }

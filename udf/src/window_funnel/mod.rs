@@ -68,9 +68,7 @@ pub struct WindowFunnelFunction {
 
 impl Default for WindowFunnelFunction {
     fn default() -> Self {
-        Self {
-            signature: Signature::variadic_any(Volatility::Immutable),
-        }
+        Self { signature: Signature::variadic_any(Volatility::Immutable) }
     }
 }
 
@@ -84,9 +82,7 @@ struct FunnelCall {
 
 /// Where `ts` and the conditions stand: a mode may stand before them.
 fn check_types(arguments: &[Argument]) -> Result<(usize, TimeScale, u32)> {
-    let has_mode = arguments
-        .get(1)
-        .is_some_and(|mode| arguments::is_text(&mode.data_type));
+    let has_mode = arguments.get(1).is_some_and(|mode| arguments::is_text(&mode.data_type));
     let ts_index = if has_mode { 2 } else { 1 };
     let Some(ts) = arguments.get(ts_index) else {
         let came = format!("{} arguments", arguments.len());
@@ -113,15 +109,7 @@ impl FunnelCall {
                 FunnelMode::parse(text).map_err(wrong)?
             }
         };
-        Ok(Self {
-            rule: FunnelRule {
-                steps,
-                window,
-                mode,
-            },
-            scale,
-            ts_index,
-        })
+        Ok(Self { rule: FunnelRule { steps, window, mode }, scale, ts_index })
     }
 
     fn of(args: &AccumulatorArgs<'_>) -> Result<Self> {
@@ -143,13 +131,7 @@ impl FunnelCall {
                 && ts.is_valid(row)
                 && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
             if counts {
-                observe(
-                    row,
-                    Event {
-                        ts: ts.value(row),
-                        mask,
-                    },
-                );
+                observe(row, Event { ts: ts.value(row), mask });
             }
         }
         Ok(())
@@ -168,10 +150,7 @@ impl AggregateUDFImpl for WindowFunnelFunction {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let arguments: Vec<_> = types
             .iter()
-            .map(|data_type| Argument {
-                data_type: data_type.clone(),
-                literal: None,
-            })
+            .map(|data_type| Argument { data_type: data_type.clone(), literal: None })
             .collect();
         check_types(&arguments)?;
         Ok(DataType::Int32)
@@ -186,17 +165,12 @@ impl AggregateUDFImpl for WindowFunnelFunction {
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        Some(arguments::check_aggregate(|arguments| {
-            FunnelCall::new(arguments).map(|_| ())
-        }))
+        Some(arguments::check_aggregate(|arguments| FunnelCall::new(arguments).map(|_| ())))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let call = FunnelCall::of(&args)?;
-        Ok(Box::new(FunnelAccumulator {
-            call,
-            state: WindowFunnel::default(),
-        }))
+        Ok(Box::new(FunnelAccumulator { call, state: WindowFunnel::default() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -212,10 +186,7 @@ impl AggregateUDFImpl for WindowFunnelFunction {
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let call = FunnelCall::of(&args)?;
-        Ok(Box::new(FunnelGroups {
-            call,
-            events: GroupedEvents::default(),
-        }))
+        Ok(Box::new(FunnelGroups { call, events: GroupedEvents::default() }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -237,8 +208,7 @@ struct FunnelAccumulator {
 impl Accumulator for FunnelAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let state = &mut self.state;
-        self.call
-            .for_each_event(values, None, |_, event| state.observe(event))
+        self.call.for_each_event(values, None, |_, event| state.observe(event))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -252,10 +222,7 @@ impl Accumulator for FunnelAccumulator {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let state = EventsByGroup::of_one_group(self.state.events()).into_state();
-        state
-            .iter()
-            .map(|column| ScalarValue::try_from_array(column, 0))
-            .collect()
+        state.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
@@ -263,10 +230,7 @@ impl Accumulator for FunnelAccumulator {
         grouped.ensure_groups(1)?;
         grouped.merge(states, &vec![0; states[0].len()]);
         let merged = grouped.take(EmitTo::All);
-        merged
-            .answers(<[Event]>::to_vec)
-            .iter()
-            .for_each(|events| self.state.merge(events));
+        merged.answers(<[Event]>::to_vec).iter().for_each(|events| self.state.merge(events));
         Ok(())
     }
 }
@@ -295,10 +259,7 @@ impl GroupsAccumulator for FunnelGroups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let rule = self.call.rule;
-        let depths = self
-            .events
-            .take(emit_to)
-            .answers(|events| rule.depth(events) as i32);
+        let depths = self.events.take(emit_to).answers(|events| rule.depth(events) as i32);
         Ok(Arc::new(Int32Array::from(depths)))
     }
 
@@ -324,8 +285,7 @@ impl GroupsAccumulator for FunnelGroups {
     ) -> Result<Vec<ArrayRef>> {
         let mut rows = GroupedEvents::default();
         rows.ensure_groups(values[0].len())?;
-        self.call
-            .for_each_event(values, opt_filter, |row, event| rows.push(row, event))?;
+        self.call.for_each_event(values, opt_filter, |row, event| rows.push(row, event))?;
         Ok(rows.take(EmitTo::All).into_state())
     }
 

@@ -92,10 +92,7 @@ impl FunnelMode {
                 "strict_order" | "fixed" => mode.strangers = Strangers::EndTheStart,
                 "allow_reentry" => reentry = Some(word),
                 _ => {
-                    return Err(WrongMode {
-                        word: word.to_owned(),
-                        wanted: MODES,
-                    });
+                    return Err(WrongMode { word: word.to_owned(), wanted: MODES });
                 }
             }
         }
@@ -106,10 +103,7 @@ impl FunnelMode {
             }
             (Some(word), _) => {
                 let wanted = "allow_reentry only together with strict_order";
-                return Err(WrongMode {
-                    word: word.to_owned(),
-                    wanted,
-                });
+                return Err(WrongMode { word: word.to_owned(), wanted });
             }
         }
         Ok(mode)
@@ -144,16 +138,8 @@ mod tests {
 
     #[test]
     fn unknown_words_and_lonely_reentry_are_refused() {
-        assert_eq!(
-            FunnelMode::parse("strict_oder").unwrap_err().word,
-            "strict_oder"
-        );
+        assert_eq!(FunnelMode::parse("strict_oder").unwrap_err().word, "strict_oder");
         assert_eq!(FunnelMode::parse("").unwrap_err().wanted, MODES);
-        assert!(
-            FunnelMode::parse("allow_reentry")
-                .unwrap_err()
-                .wanted
-                .contains("strict_order")
-        );
+        assert!(FunnelMode::parse("allow_reentry").unwrap_err().wanted.contains("strict_order"));
     }
 }

@@ -7,28 +7,18 @@ pub fn depth(rows: &[(i64, u32)], steps: u32, window: i64, mode: &str) -> u32 {
     let by_moments = by_moments.max().unwrap_or(0);
     if !has("strict_order") && !has("strict_deduplication") {
         let chains = starts(rows).map(|start| longest_chain(rows, start, steps, window, mode));
-        assert_eq!(
-            chains.max().unwrap_or(0),
-            by_moments,
-            "{mode} {window} {rows:?}"
-        );
+        assert_eq!(chains.max().unwrap_or(0), by_moments, "{mode} {window} {rows:?}");
     }
     let times: std::collections::BTreeSet<i64> = rows.iter().map(|&(ts, _)| ts).collect();
     if times.len() == rows.len() {
         let walks = starts(rows).map(|start| row_by_row(rows, start, steps, window, mode));
-        assert_eq!(
-            walks.max().unwrap_or(0),
-            by_moments,
-            "{mode} {window} {rows:?}"
-        );
+        assert_eq!(walks.max().unwrap_or(0), by_moments, "{mode} {window} {rows:?}");
     }
     by_moments
 }
 
 fn starts(rows: &[(i64, u32)]) -> impl Iterator<Item = i64> {
-    rows.iter()
-        .filter(|(_, mask)| mask & 1 == 1)
-        .map(|&(ts, _)| ts)
+    rows.iter().filter(|(_, mask)| mask & 1 == 1).map(|&(ts, _)| ts)
 }
 
 /// Without ties nothing needs interpretation: one row after the other.
@@ -71,11 +61,8 @@ fn longest_chain(rows: &[(i64, u32)], start: i64, steps: u32, window: i64, mode:
         }
         let mut best = step;
         for (index, &(next, mask)) in rows.iter().enumerate() {
-            let later = if mode.contains("strict_increase") && step > 0 {
-                next > ts
-            } else {
-                next >= ts
-            };
+            let later =
+                if mode.contains("strict_increase") && step > 0 { next > ts } else { next >= ts };
             let free = !mode.contains("strict_once") || !used.contains(&index);
             // The first step is the start itself.
             let in_time = next <= end && (step > 0 || next == ts);
@@ -87,23 +74,15 @@ fn longest_chain(rows: &[(i64, u32)], start: i64, steps: u32, window: i64, mode:
         }
         best
     }
-    extend(
-        rows,
-        &mut Vec::new(),
-        (start, 0),
-        (start + window, steps, mode),
-    )
+    extend(rows, &mut Vec::new(), (start, 0), (start + window, steps, mode))
 }
 
 /// One start, moment by moment.
 fn from_start(rows: &[(i64, u32)], start: i64, steps: u32, window: i64, mode: &str) -> u32 {
     let mut depth = 0;
     for ts in start..=start + window {
-        let moment: Vec<u32> = rows
-            .iter()
-            .filter(|(time, _)| *time == ts)
-            .map(|&(_, mask)| mask)
-            .collect();
+        let moment: Vec<u32> =
+            rows.iter().filter(|(time, _)| *time == ts).map(|&(_, mask)| mask).collect();
         let reached = (depth..=steps)
             .filter(|&to| !services(&moment, depth, to, mode).is_empty())
             .max()
@@ -144,9 +123,8 @@ fn forbidden(moment: &[u32], from: u32, to: u32, mode: &str) -> bool {
         true => mask == 0,
         false => mode.contains("strict_order") && mask & reached == 0,
     };
-    let repeaters: Vec<usize> = (0..moment.len())
-        .filter(|&row| moment[row] & reached != 0)
-        .collect();
+    let repeaters: Vec<usize> =
+        (0..moment.len()).filter(|&row| moment[row] & reached != 0).collect();
     let excused = |way: &Vec<usize>| repeaters.iter().all(|row| way.contains(row));
     let repeat = mode.contains("strict_deduplication")
         && !services(moment, from, to, mode).iter().any(excused);

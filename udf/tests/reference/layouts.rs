@@ -38,12 +38,7 @@ struct Layout {
 }
 
 const fn layout(partitions: usize, batch_size: usize) -> Layout {
-    Layout {
-        partitions,
-        batch_size,
-        sorted_by_group: false,
-        skip_partial_aggregation: false,
-    }
+    Layout { partitions, batch_size, sorted_by_group: false, skip_partial_aggregation: false }
 }
 
 const LAYOUTS: [Layout; 6] = [
@@ -51,14 +46,8 @@ const LAYOUTS: [Layout; 6] = [
     layout(1, 1),
     layout(8, 3),
     layout(8, 8192),
-    Layout {
-        sorted_by_group: true,
-        ..layout(1, 2)
-    },
-    Layout {
-        skip_partial_aggregation: true,
-        ..layout(4, 1)
-    },
+    Layout { sorted_by_group: true, ..layout(1, 2) },
+    Layout { skip_partial_aggregation: true, ..layout(4, 1) },
 ];
 
 /// One session for each layout.
@@ -73,10 +62,7 @@ impl Sessions {
             let context = context(&layout);
             (layout, context)
         });
-        Self {
-            runtime: Runtime::new().unwrap(),
-            contexts: contexts.collect(),
-        }
+        Self { runtime: Runtime::new().unwrap(), contexts: contexts.collect() }
     }
 
     /// The answers to a query over `rows`, one per layout.
@@ -84,9 +70,7 @@ impl Sessions {
         let rows = shuffled(rows, shuffle);
         let run = |(layout, context): &(Layout, SessionContext)| {
             context.deregister_table("rows").unwrap();
-            context
-                .register_table("rows", Arc::new(table(&rows, layout)))
-                .unwrap();
+            context.register_table("rows", Arc::new(table(&rows, layout))).unwrap();
             self.runtime.block_on(answer(sql, context))
         };
         self.contexts.iter().map(run).collect()
@@ -103,9 +87,7 @@ impl Sessions {
 fn shuffled(rows: &[Row], mut state: u64) -> Vec<Row> {
     let mut rows = rows.to_vec();
     for last in (1..rows.len()).rev() {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         rows.swap(last, (state >> 33) as usize % (last + 1));
     }
     rows
@@ -126,14 +108,8 @@ fn context(layout: &Layout) -> SessionContext {
 }
 
 async fn answer(sql: &str, context: &SessionContext) -> Vec<String> {
-    let plan = context
-        .sql(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let batches = plan
-        .collect()
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let plan = context.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let batches = plan.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     batches.iter().flat_map(printed).collect()
 }
 
@@ -150,12 +126,7 @@ fn table(rows: &[Row], layout: &Layout) -> MemTable {
     let mut partitions = vec![Vec::new(); layout.partitions];
     for (index, chunk) in rows.chunks(layout.batch_size).enumerate() {
         let condition = |index| -> ArrayRef {
-            Arc::new(
-                chunk
-                    .iter()
-                    .map(|row| row.condition(index))
-                    .collect::<BooleanArray>(),
-            )
+            Arc::new(chunk.iter().map(|row| row.condition(index)).collect::<BooleanArray>())
         };
         let groups: Int64Array = chunk.iter().map(|row| Some(row.group)).collect();
         let ts: Int64Array = chunk.iter().map(|row| row.ts).collect();
@@ -178,13 +149,6 @@ fn printed(batch: &RecordBatch) -> Vec<String> {
         .iter()
         .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
         .collect();
-    let row = |row| {
-        columns
-            .iter()
-            .map(|column| column.value(row).to_string())
-            .collect::<Vec<_>>()
-    };
-    (0..batch.num_rows())
-        .map(|index| row(index).join(" "))
-        .collect()
+    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>();
+    (0..batch.num_rows()).map(|index| row(index).join(" ")).collect()
 }

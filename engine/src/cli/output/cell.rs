@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn cut_text_has_the_asked_width_whatever_the_letters() {
-        for text in ["plain words", "東京都港区", "Zoë 東 e\u{301}", "👩‍👩‍👧 family"] {
+        for text in ["plain words", "東京都港区", "Zoë 東 e\u{301}", "👩‍👩‍👧 family"]
+        {
             for places in 1..=14 {
                 let fitted = fitted(text, places, Align::Left);
                 assert_eq!(width(&fitted), places, "{fitted:?}");

@@ -45,9 +45,9 @@ pub(crate) fn complete(text: &str, cursor: usize, names: &Names) -> Completions 
         }
         _ => {}
     }
-    let start = before.rfind(|letter| !is_word(letter) && letter != '.').map_or(0, |place| {
-        place + before[place..].chars().next().map_or(1, char::len_utf8)
-    });
+    let start = before
+        .rfind(|letter| !is_word(letter) && letter != '.')
+        .map_or(0, |place| place + before[place..].chars().next().map_or(1, char::len_utf8));
     let word = &before[start..];
     match previous_word(&before[..start]).as_deref() {
         Some("SEGMENT") => matching(word, start, [&names.segments[..]]),
@@ -94,8 +94,7 @@ pub(crate) fn matching<const N: usize>(
     let begins = |candidate: &&String| {
         candidate.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
     };
-    let mut words: Vec<_> =
-        lists.into_iter().flatten().filter(begins).cloned().collect();
+    let mut words: Vec<_> = lists.into_iter().flatten().filter(begins).cloned().collect();
     words.sort_unstable();
     words.dedup();
     Completions { start, words }

@@ -65,9 +65,8 @@ pub(crate) fn parse(line: &str) -> Result<DotCommand, String> {
 }
 
 fn mode(word: &str) -> Result<Format, String> {
-    Format::from_str(word, true).map_err(|_| {
-        format!("'{word}' is not a mode; wanted is one of {}", formats().join(", "))
-    })
+    Format::from_str(word, true)
+        .map_err(|_| format!("'{word}' is not a mode; wanted is one of {}", formats().join(", ")))
 }
 
 fn formats() -> Vec<String> {
@@ -93,9 +92,9 @@ fn rows(word: &str) -> Result<RowLimit, String> {
 
 /// A path as typed, perhaps with quotes around it.
 fn unquoted(path: &str) -> PathBuf {
-    let inner = ['\'', '"'].iter().find_map(|quote| {
-        path.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote))
-    });
+    let inner = ['\'', '"']
+        .iter()
+        .find_map(|quote| path.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote)));
     PathBuf::from(inner.unwrap_or(path))
 }
 
@@ -160,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_wrong_command_says_what_is_wanted() {
-        assert_eq!(parse(".tabels").unwrap_err(), "'.tabels' is no command; did you mean '.tables'?");
+        assert_eq!(
+            parse(".tabels").unwrap_err(),
+            "'.tabels' is no command; did you mean '.tables'?"
+        );
         assert!(parse(".mode xml").unwrap_err().contains("table, csv, json, ndjson, markdown"));
         assert!(parse(".read").unwrap_err().contains("wants a file"));
         assert!(parse(".frobnicate").unwrap_err().contains(".help"));
@@ -171,7 +173,10 @@ mod tests {
         let names = Names { tables: vec!["events".into()], ..Names::default() };
         assert_eq!(complete(".ti", &names).words, [".timer"]);
         assert_eq!(complete(".schema ev", &names).words, ["events"]);
-        assert_eq!(complete(".mode c", &names), Completions { start: 6, words: vec!["csv".into()] });
+        assert_eq!(
+            complete(".mode c", &names),
+            Completions { start: 6, words: vec!["csv".into()] }
+        );
     }
 
     #[test]

@@ -33,7 +33,10 @@ mod tests {
         let home = ("HOME", "/home/ada");
         assert_eq!(folder(&[home]), Some("/home/ada/.local/state".into()));
         assert_eq!(folder(&[home, ("XDG_STATE_HOME", "/state")]), Some("/state".into()));
-        assert_eq!(folder(&[home, ("XDG_STATE_HOME", "here")]), Some("/home/ada/.local/state".into()));
+        assert_eq!(
+            folder(&[home, ("XDG_STATE_HOME", "here")]),
+            Some("/home/ada/.local/state".into())
+        );
         assert_eq!(folder(&[]), None);
     }
 }

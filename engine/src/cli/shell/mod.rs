@@ -127,8 +127,7 @@ impl<'a> Shell<'a> {
 
     fn read(&mut self, path: &Path) -> Outcome {
         let doing = format!("read file. path={}", path.display());
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Failure::io(&doing, &error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io(&doing, &error))?;
         self.script(&text)
     }
 }

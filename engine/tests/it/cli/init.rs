@@ -52,8 +52,8 @@ fn rules_of_namespaces_are_set_at_birth() {
 #[test]
 fn a_wrong_rule_says_what_is_wanted() {
     let place = Place::new();
-    let complaint = habitue(&["init", &place.database(), "--namespace", "user_id:unique=maybe"])
-        .complaint(2);
+    let complaint =
+        habitue(&["init", &place.database(), "--namespace", "user_id:unique=maybe"]).complaint(2);
     assert!(complaint.contains("wanted is NAME:KEY=VALUE"), "{complaint}");
     assert!(!place.path().join("db").exists());
 }

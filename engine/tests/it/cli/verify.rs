@@ -30,7 +30,9 @@ fn a_flipped_bit_is_found_and_has_its_exit_code() {
 /// Any file of events; dictionary runs and links are Parquet too.
 fn data_file(folder: &Path) -> Option<PathBuf> {
     let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.find_map(|path| if path.is_dir() { data_file(&path) } else { Some(path) }.filter(is_data_file))
+    entries.find_map(|path| {
+        if path.is_dir() { data_file(&path) } else { Some(path) }.filter(is_data_file)
+    })
 }
 
 fn is_data_file(path: &PathBuf) -> bool {

@@ -23,9 +23,7 @@ pub(super) struct ConnectedComponents {
 
 impl Default for ConnectedComponents {
     fn default() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -42,10 +40,7 @@ impl AggregateUDFImpl for ConnectedComponents {
         match types {
             [a, b] if a == b => Ok(types.to_vec()),
             [a, _] => Ok(vec![a.clone(), a.clone()]),
-            _ => plan_err!(
-                "connected_components wants two values. came={}",
-                types.len()
-            ),
+            _ => plan_err!("connected_components wants two values. came={}", types.len()),
         }
     }
 
@@ -60,9 +55,7 @@ impl AggregateUDFImpl for ConnectedComponents {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Components::new(
-            args.expr_fields[0].data_type().clone(),
-        )?))
+        Ok(Box::new(Components::new(args.expr_fields[0].data_type().clone())?))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -76,11 +69,7 @@ fn pair_fields(value: &DataType) -> Fields {
 }
 
 fn pair_field(value: &DataType) -> FieldRef {
-    Arc::new(Field::new(
-        "item",
-        DataType::Struct(pair_fields(value)),
-        true,
-    ))
+    Arc::new(Field::new("item", DataType::Struct(pair_fields(value)), true))
 }
 
 /// The values seen, numbered as they came, and which of them belong together.
@@ -112,12 +101,8 @@ impl Components {
         let a_rows = self.converter.convert_columns(std::slice::from_ref(a))?;
         let b_rows = self.converter.convert_columns(std::slice::from_ref(b))?;
         for row in 0..a.len() {
-            let left = a
-                .is_valid(row)
-                .then(|| self.number_of(a_rows.row(row).as_ref()));
-            let right = b
-                .is_valid(row)
-                .then(|| self.number_of(b_rows.row(row).as_ref()));
+            let left = a.is_valid(row).then(|| self.number_of(a_rows.row(row).as_ref()));
+            let right = b.is_valid(row).then(|| self.number_of(b_rows.row(row).as_ref()));
             if let (Some(left), Some(right)) = (left.transpose()?, right.transpose()?) {
                 self.sets.unite(left, right);
             }
@@ -130,10 +115,7 @@ impl Components {
             return Ok(*number);
         }
         let Ok(number) = u32::try_from(self.values.len()) else {
-            return exec_err!(
-                "connected_components has too many values. values_max={}",
-                u32::MAX
-            );
+            return exec_err!("connected_components has too many values. values_max={}", u32::MAX);
         };
         let value: Arc<[u8]> = Arc::from(value);
         self.values_bytes += value.len();
@@ -163,9 +145,7 @@ impl Components {
 
     fn column(&self, numbers: &[u32]) -> Result<ArrayRef> {
         let parser = self.converter.parser();
-        let rows = numbers
-            .iter()
-            .map(|number| parser.parse(&self.values[*number as usize]));
+        let rows = numbers.iter().map(|number| parser.parse(&self.values[*number as usize]));
         let mut columns = self.converter.convert_rows(rows)?;
         Ok(columns.remove(0))
     }

@@ -30,11 +30,7 @@ pub(super) const SIGNATURE: Signature = Signature {
     name: "connected_components",
     positional: Positional::RelationAndParameters,
     parameters: &[
-        Parameter::new(
-            "a",
-            "a column that can be compared with b",
-            "a => device_id",
-        ),
+        Parameter::new("a", "a column that can be compared with b", "a => device_id"),
         Parameter::new("b", "a column that can be compared with a", "b => user_id"),
     ],
     example: "connected_components(friendships, person, friend)",
@@ -53,10 +49,7 @@ pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
     let (a, b) = (call.column("a", "a")?, call.column("b", "b")?);
     let (a_type, b_type) = (plain(call, &a)?, plain(call, &b)?);
     let Some(common) = common_type(&a_type, &b_type) else {
-        return call.wrong(
-            "b",
-            format!("{b} of type {b_type} beside {a} of type {a_type}"),
-        );
+        return call.wrong("b", format!("{b} of type {b_type} beside {a} of type {a_type}"));
     };
     let pairs = aggregate().call(vec![cast(a, common.clone()), cast(b, common)]);
     LogicalPlanBuilder::from(call.relation())

@@ -36,10 +36,7 @@ async fn returns_before_the_start_do_not_count() {
     let sql = "SELECT period, customers, retained, rate FROM cohort_retention(\
                start => event = 'signup', return => event = 'purchase') \
                WHERE cohort = '2024-01-01' ORDER BY period";
-    assert_eq!(
-        rows(&context, sql).await,
-        ["0 2 1 0.5", "1 2 1 0.5", "2 2 1 0.5"]
-    );
+    assert_eq!(rows(&context, sql).await, ["0 2 1 0.5", "1 2 1 0.5", "2 2 1 0.5"]);
     let amount = sql.replace("'purchase')", "'purchase', measure => 'amount')");
     assert_eq!(
         rows(&context, &amount).await,
@@ -70,10 +67,7 @@ async fn brackets_are_told_by_their_first_period_and_keep_empty_cohorts() {
     let sql = "SELECT period, customers, retained FROM cohort_retention(unit => 'day', \
                brackets => [1, 7, 60], as_of => DATE '2024-04-01') \
                WHERE cohort IN ('2024-01-15', '2024-03-05') ORDER BY cohort, period";
-    assert_eq!(
-        rows(&context, sql).await,
-        ["1 1 1", "7 1 1", "1 1 0", "7 1 NULL"]
-    );
+    assert_eq!(rows(&context, sql).await, ["1 1 1", "7 1 1", "1 1 0", "7 1 NULL"]);
 }
 
 #[tokio::test]
@@ -82,10 +76,7 @@ async fn members_are_who_was_counted() {
     let sql = "SELECT period, retained, bitmap_to_array(members) FROM cohort_retention(\
                members => true, as_of => DATE '2024-03-31') \
                WHERE cohort = '2024-01-01' ORDER BY period";
-    assert_eq!(
-        rows(&context, sql).await,
-        ["0 2 [1, 2]", "1 1 [2]", "2 1 [1]"]
-    );
+    assert_eq!(rows(&context, sql).await, ["0 2 [1, 2]", "1 1 [2]", "2 1 [1]"]);
 }
 
 #[tokio::test]
@@ -117,20 +108,15 @@ fn cases() -> impl Strategy<Value = Case> {
     let event = (1i64..6, 0i64..60, flag(), flag(), -5i64..50);
     let kind = prop_oneof![Just("bounded"), Just("unbounded"), Just("bracket")];
     let measure = prop_oneof![Just("customers"), Just("amount")];
-    (
-        prop::collection::vec(event, 1..30),
-        kind,
-        measure,
-        0i64..80,
-        1usize..4,
-    )
-        .prop_map(|(events, kind, measure, as_of, partitions)| Case {
+    (prop::collection::vec(event, 1..30), kind, measure, 0i64..80, 1usize..4).prop_map(
+        |(events, kind, measure, as_of, partitions)| Case {
             events,
             kind,
             measure,
             as_of,
             partitions,
-        })
+        },
+    )
 }
 
 const EDGES: [i64; 4] = [0, 1, 3, 6];
@@ -138,11 +124,7 @@ const EDGES: [i64; 4] = [0, 1, 3, 6];
 /// Cohort and period (weeks) with customers and what was retained, told for every cell.
 fn slow_cells(case: &Case) -> Vec<String> {
     let week = |day: i64| (day + 3).div_euclid(7);
-    let counted: Vec<_> = case
-        .events
-        .iter()
-        .filter(|event| event.1 <= case.as_of)
-        .collect();
+    let counted: Vec<_> = case.events.iter().filter(|event| event.1 <= case.as_of).collect();
     let mut begins = BTreeMap::new();
     for (customer, day, starts, ..) in &counted {
         if *starts {
@@ -161,15 +143,10 @@ fn slow_cells(case: &Case) -> Vec<String> {
         })
         .collect();
     let places = match case.kind {
-        "bracket" => EDGES
-            .windows(2)
-            .map(|edge| (edge[0], edge[1] - 1))
-            .collect(),
+        "bracket" => EDGES.windows(2).map(|edge| (edge[0], edge[1] - 1)).collect(),
         _ => {
             let last = visits.iter().map(|visit| visit.1).max().unwrap_or(0);
-            (0..=last)
-                .map(|period| (period, period))
-                .collect::<Vec<_>>()
+            (0..=last).map(|period| (period, period)).collect::<Vec<_>>()
         }
     };
     let cohorts: BTreeSet<i64> = begins.values().map(|day| week(*day)).collect();
@@ -181,15 +158,9 @@ fn slow_cells(case: &Case) -> Vec<String> {
                 "unbounded" => period >= *first,
                 _ => (*first..=*last).contains(&period),
             };
-            let inside = visits
-                .iter()
-                .filter(|visit| visit.0 == cohort && counts(visit.1));
+            let inside = visits.iter().filter(|visit| visit.0 == cohort && counts(visit.1));
             let retained = if case.measure == "customers" {
-                inside
-                    .map(|visit| visit.2)
-                    .collect::<BTreeSet<_>>()
-                    .len()
-                    .to_string()
+                inside.map(|visit| visit.2).collect::<BTreeSet<_>>().len().to_string()
             } else {
                 format!("{}.0000", inside.map(|visit| visit.3).sum::<i64>())
             };
@@ -205,10 +176,7 @@ fn slow_cells(case: &Case) -> Vec<String> {
 #[test]
 fn cells_are_those_of_a_slow_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config {
-        cases: 48,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
     let test = |case: Case| {
         let values: Vec<_> = case
             .events
@@ -221,11 +189,7 @@ fn cells_are_those_of_a_slow_model() {
                 )
             })
             .collect();
-        let brackets = if case.kind == "bracket" {
-            ", brackets => [0, 1, 3, 6]"
-        } else {
-            ""
-        };
+        let brackets = if case.kind == "bracket" { ", brackets => [0, 1, 3, 6]" } else { "" };
         let sql = format!(
             "SELECT calendar_period('week', cohort), period, customers, retained \
              FROM cohort_retention(unit => 'week', kind => '{}', measure => '{}'{brackets}, \

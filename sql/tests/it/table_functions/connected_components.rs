@@ -10,10 +10,7 @@ async fn numbers_texts_and_nulls_have_components() {
     let numbers = "SELECT * FROM connected_components(\
         (SELECT * FROM (VALUES (3, 2), (2, 1), (8, 7), (9, NULL), (NULL, NULL)) AS e(a, b)), a, b) \
         ORDER BY id";
-    assert_eq!(
-        rows(&context, numbers).await,
-        ["1 1", "2 1", "3 1", "7 7", "8 7", "9 9"]
-    );
+    assert_eq!(rows(&context, numbers).await, ["1 1", "2 1", "3 1", "7 7", "8 7", "9 9"]);
     let texts = "SELECT * FROM connected_components((SELECT * FROM (VALUES ('b', 'a'), ('c', 'b')) \
         AS e(x, y)), a => x, b => y) ORDER BY id";
     assert_eq!(rows(&context, texts).await, ["a a", "b a", "c a"]);
@@ -28,10 +25,8 @@ async fn no_links_have_no_components() {
 
 /// The smallest value that each value can be walked to, by walking until nothing changes.
 fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
-    let mut component: std::collections::BTreeMap<i64, i64> = edges
-        .iter()
-        .flat_map(|(a, b)| [(*a, *a), (*b, *b)])
-        .collect();
+    let mut component: std::collections::BTreeMap<i64, i64> =
+        edges.iter().flat_map(|(a, b)| [(*a, *a), (*b, *b)]).collect();
     loop {
         let before = component.clone();
         for (a, b) in edges {
@@ -43,19 +38,13 @@ fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
             break;
         }
     }
-    component
-        .iter()
-        .map(|(id, component)| format!("{id} {component}"))
-        .collect()
+    component.iter().map(|(id, component)| format!("{id} {component}")).collect()
 }
 
 #[test]
 fn components_are_those_of_a_slow_model_however_they_are_partitioned() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config {
-        cases: 24,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
     let edges = prop::collection::vec((-20i64..40, -20i64..40), 1..60);
     let cases = (edges, 1usize..4).prop_map(|case| case);
     let test = |(edges, partitions): (Vec<(i64, i64)>, usize)| {
@@ -68,11 +57,7 @@ fn components_are_those_of_a_slow_model_however_they_are_partitioned() {
                 &format!("CREATE TABLE e AS SELECT * FROM (VALUES {values}) AS e(a, b)"),
             )
             .await;
-            rows(
-                &context,
-                "SELECT * FROM connected_components(e, a, b) ORDER BY id",
-            )
-            .await
+            rows(&context, "SELECT * FROM connected_components(e, a, b) ORDER BY id").await
         });
         assert_eq!(answer, slow_components(&edges));
         Ok(())

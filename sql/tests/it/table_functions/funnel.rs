@@ -57,19 +57,12 @@ async fn rules_change_who_counts() {
 #[tokio::test]
 async fn dates_and_integers_are_times_too() {
     let context = session_with_events(JOURNEYS).await;
-    for (ts, within) in [
-        ("CAST(ts AS DATE)", "0"),
-        ("extract(epoch FROM ts)::bigint", "7200"),
-    ] {
+    for (ts, within) in [("CAST(ts AS DATE)", "0"), ("extract(epoch FROM ts)::bigint", "7200")] {
         let sql = format!(
             "SELECT customers FROM funnel({STEPS}, ts => {ts}, within => {within}) ORDER BY step"
         );
         let customers = rows(&context, &sql).await;
-        assert_eq!(
-            customers[..2],
-            ["3", if within == "0" { "3" } else { "2" }],
-            "{ts}"
-        );
+        assert_eq!(customers[..2], ["3", if within == "0" { "3" } else { "2" }], "{ts}");
     }
 }
 
@@ -82,24 +75,10 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let event = (
-        1i64..5,
-        0i64..20,
-        prop_oneof![Just('a'), Just('b'), Just('c'), Just('x')],
-    );
+    let event = (1i64..5, 0i64..20, prop_oneof![Just('a'), Just('b'), Just('c'), Just('x')]);
     let order = prop_oneof![Just("ordered"), Just("strict")];
-    (
-        prop::collection::vec(event, 1..40),
-        0i64..20,
-        order,
-        1usize..4,
-    )
-        .prop_map(|(events, within, order, partitions)| Case {
-            events,
-            within,
-            order,
-            partitions,
-        })
+    (prop::collection::vec(event, 1..40), 0i64..20, order, 1usize..4)
+        .prop_map(|(events, within, order, partitions)| Case { events, within, order, partitions })
 }
 
 /// Steps a, b, c by trying every start and, as each event fits one step, taking what comes next.
@@ -122,24 +101,16 @@ fn depth(events: &[(i64, char)], within: i64, order: &str) -> usize {
 #[test]
 fn customers_per_step_are_those_of_a_slow_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config {
-        cases: 48,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
     let test = |case: Case| {
         let mut case = case;
         // Distinct times: ties have tests of their own, beside the walk.
         let mut seen = std::collections::HashSet::new();
-        case.events
-            .retain(|(customer, ts, _)| seen.insert((*customer, *ts)));
+        case.events.retain(|(customer, ts, _)| seen.insert((*customer, *ts)));
         let mut reached = [0; 3];
         for customer in 1..5 {
-            let mut own: Vec<_> = case
-                .events
-                .iter()
-                .filter(|e| e.0 == customer)
-                .map(|e| (e.1, e.2))
-                .collect();
+            let mut own: Vec<_> =
+                case.events.iter().filter(|e| e.0 == customer).map(|e| (e.1, e.2)).collect();
             own.sort_unstable();
             let depth = depth(&own, case.within, case.order);
             reached.iter_mut().take(depth).for_each(|count| *count += 1);

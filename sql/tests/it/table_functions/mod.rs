@@ -14,9 +14,7 @@ use habitue_sql::table_functions::register_table_functions;
 
 /// A session with our functions, over this many partitions.
 pub fn session(partitions: usize) -> SessionContext {
-    let config = SessionConfig::new()
-        .with_target_partitions(partitions)
-        .with_batch_size(64);
+    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(64);
     let context = SessionContext::new_with_config(config);
     habitue_udf::register_all(&context).expect("functions");
     register_table_functions(&context).expect("table functions");
@@ -42,14 +40,8 @@ pub async fn create_events(context: &SessionContext, rows: &str) {
 
 /// The rows of an answer.
 pub async fn collect(context: &SessionContext, sql: &str) -> Vec<RecordBatch> {
-    let frame = context
-        .sql(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}\n{error}"));
-    frame
-        .collect()
-        .await
-        .unwrap_or_else(|error| panic!("{sql}\n{error}"))
+    let frame = context.sql(sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+    frame.collect().await.unwrap_or_else(|error| panic!("{sql}\n{error}"))
 }
 
 /// Each row of an answer as text, its columns parted by spaces.
@@ -63,10 +55,8 @@ pub async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
             .map(|column| ArrayFormatter::try_new(column, &options).expect("a column to show"))
             .collect();
         for row in 0..batch.num_rows() {
-            let cells: Vec<_> = columns
-                .iter()
-                .map(|column| column.value(row).to_string())
-                .collect();
+            let cells: Vec<_> =
+                columns.iter().map(|column| column.value(row).to_string()).collect();
             rows.push(cells.join(" "));
         }
     }

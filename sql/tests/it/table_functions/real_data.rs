@@ -35,10 +35,7 @@ async fn register_csv(context: &SessionContext, name: &str, folder: &TempDir, te
     let path = folder.path().join(format!("{name}.csv"));
     fs::write(&path, text).unwrap();
     let path = path.to_str().unwrap();
-    context
-        .register_csv(name, path, CsvReadOptions::new())
-        .await
-        .unwrap();
+    context.register_csv(name, path, CsvReadOptions::new()).await.unwrap();
 }
 
 /// CDNOW as (customer, day, dollars).
@@ -82,10 +79,7 @@ async fn online_retail_has_the_known_cohort() {
     };
     let context = session(2);
     let file = file.to_str().unwrap();
-    context
-        .register_parquet("retail", file, ParquetReadOptions::default())
-        .await
-        .unwrap();
+    context.register_parquet("retail", file, ParquetReadOptions::default()).await.unwrap();
     let sql = |condition: &str| {
         format!(
             "SELECT customers, retained FROM cohort_retention((SELECT * FROM retail \
@@ -111,10 +105,9 @@ async fn clickstream_has_the_known_funnels() {
         return;
     };
     register_csv(&context, "clicks", &folder, &text).await;
-    for (within, expected) in [
-        ("NULL", ["586", "581", "480", "247"]),
-        ("INTERVAL '1' HOUR", ["586", "558", "305", "93"]),
-    ] {
+    for (within, expected) in
+        [("NULL", ["586", "581", "480", "247"]), ("INTERVAL '1' HOUR", ["586", "558", "305", "93"])]
+    {
         let sql = format!(
             "SELECT customers FROM funnel(clicks, event = 'home', event = 'product_view', \
              event = 'add_to_cart', event = 'purchase', customer => user_id, ts => timestamp, \
@@ -144,19 +137,11 @@ async fn rfm_of_orders_and_cdnow_is_that_of_an_independent_computation() {
     register_csv(&context, "orders", &folder, &text).await;
     let call = "rfm(orders, ts => order_date, amount => revenue, as_of => DATE '2006-12-31')";
     let counts = score_counts(&context, call).await;
-    let orders = [
-        "200 198 202 199 196",
-        "268 187 176 244 120",
-        "199 199 199 199 199",
-    ];
+    let orders = ["200 198 202 199 196", "268 187 176 244 120", "199 199 199 199 199"];
     assert_eq!(counts, orders);
     cdnow(&context, &folder).await.unwrap();
     let call = "rfm(cdnow, customer => customer, ts => day, amount => dollars, \
                 as_of => DATE '1998-06-30')";
-    let cdnow = [
-        "4735 4712 4702 4720 4701",
-        "11908 4079 3658 3925",
-        "4861 4568 4720 4722 4699",
-    ];
+    let cdnow = ["4735 4712 4702 4720 4701", "11908 4079 3658 3925", "4861 4568 4720 4722 4699"];
     assert_eq!(score_counts(&context, call).await, cdnow);
 }

@@ -30,10 +30,7 @@ async fn window_leaves_out_what_is_older() {
     let sql = "SELECT customer_id, frequency, monetary_total, monetary_year \
                FROM rfm(as_of => DATE '2024-12-31', window => INTERVAL '1' YEAR) \
                ORDER BY customer_id";
-    assert_eq!(
-        rows(&context, sql).await,
-        ["1 1 70.0000 70.0", "2 1 40.0000 40.0"]
-    );
+    assert_eq!(rows(&context, sql).await, ["1 1 70.0000 70.0", "2 1 40.0000 40.0"]);
 }
 
 #[tokio::test]
@@ -86,10 +83,7 @@ fn scores(values: &[f64]) -> Vec<usize> {
 #[test]
 fn values_and_scores_are_those_of_a_slow_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config {
-        cases: 48,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
     let purchase = (1i64..30, 0i64..90, 0i64..100);
     let cases = (prop::collection::vec(purchase, 1..120), 1usize..4).prop_map(|case| case);
     let test = |(purchases, partitions): (Vec<(i64, i64, i64)>, usize)| {
@@ -112,19 +106,13 @@ fn values_and_scores_are_those_of_a_slow_model() {
             .enumerate()
             .map(|(row, (customer, (last, frequency, _)))| {
                 let recency = as_of - last;
-                format!(
-                    "{customer} {recency} {frequency} {} {} {}",
-                    r[row], f[row], m[row]
-                )
+                format!("{customer} {recency} {frequency} {} {} {}", r[row], f[row], m[row])
             })
             .collect();
         let values: Vec<_> = purchases
             .iter()
             .map(|(customer, day, amount)| {
-                let ts = format!(
-                    "arrow_cast({}, 'Timestamp(Second, None)')",
-                    day * 86_400 + 7200
-                );
+                let ts = format!("arrow_cast({}, 'Timestamp(Second, None)')", day * 86_400 + 7200);
                 format!("({customer}, {ts}, 'purchase', {amount})")
             })
             .collect();

@@ -14,11 +14,8 @@ struct Given {
 impl Given {
     fn file(mut self, unit: PartitionUnit, day: i64, rows: u64, version: u64) -> Self {
         let number = self.snapshot.data_files.len();
-        let object = |ending: &str| ObjectRef {
-            path: format!("{number:03}.{ending}"),
-            bytes: 1,
-            crc32: 0,
-        };
+        let object =
+            |ending: &str| ObjectRef { path: format!("{number:03}.{ending}"), bytes: 1, crc32: 0 };
         let ts = JANUARY + day * DAY_US;
         let file = DataFile {
             object: object("parquet"),
@@ -31,21 +28,14 @@ impl Given {
             event_names: None,
             identifier_min: Some(0),
             identifier_max: Some(9),
-            sorted_by: SortedBy::Customer {
-                identity_version: version,
-            },
+            sorted_by: SortedBy::Customer { identity_version: version },
             ingested_from: version,
             ingested_to: version,
         };
-        let order = FileOrder {
-            is_sorted: true,
-            customers: Some((0, 9)),
-            has_rows_of_nobody: false,
-        };
+        let order =
+            FileOrder { is_sorted: true, customers: Some((0, 9)), has_rows_of_nobody: false };
         self.orders.insert(file.object.path.clone(), order);
-        self.snapshot
-            .data_files
-            .insert(file.object.path.clone(), file);
+        self.snapshot.data_files.insert(file.object.path.clone(), file);
         self
     }
 
@@ -62,12 +52,7 @@ impl Given {
         jobs.into_iter()
             .map(|job| {
                 let find = |path: &String| paths.iter().find(|other| **other == path);
-                let inputs = job
-                    .inputs
-                    .iter()
-                    .filter_map(find)
-                    .map(|p| &p[..3])
-                    .collect();
+                let inputs = job.inputs.iter().filter_map(find).map(|p| &p[..3]).collect();
                 (inputs, job.unit)
             })
             .collect()
@@ -79,18 +64,14 @@ use PartitionUnit::{Day, Month};
 
 #[test]
 fn a_sorted_file_alone_is_left_in_peace() {
-    let given = Given::default()
-        .file(Month, 0, 100, 2)
-        .file(Month, 40, 100, 2);
+    let given = Given::default().file(Month, 0, 100, 2).file(Month, 40, 100, 2);
     assert!(given.plan(Full).is_empty());
     assert!(given.plan(Tiered).is_empty());
 }
 
 #[test]
 fn a_file_whose_customers_merged_is_sorted_again() {
-    let given = Given::default()
-        .file(Month, 0, 100, 2)
-        .order(|order| order.is_sorted = false);
+    let given = Given::default().file(Month, 0, 100, 2).order(|order| order.is_sorted = false);
     assert_eq!(given.plan(Tiered), [(vec!["000"], Month)]);
 }
 
@@ -101,19 +82,14 @@ fn partitions_are_merged_apart_and_in_ingest_order() {
         .file(Month, 1, 100, 3)
         .file(Month, 40, 100, 2)
         .file(Month, 41, 100, 3);
-    assert_eq!(
-        given.plan(Full),
-        [(vec!["001", "000"], Month), (vec!["002", "003"], Month)]
-    );
+    assert_eq!(given.plan(Full), [(vec!["001", "000"], Month), (vec!["002", "003"], Month)]);
 }
 
 // If this fails, every small batch rewrites the whole month.
 #[test]
 fn a_small_new_file_does_not_rewrite_a_large_old_one() {
-    let given = Given::default()
-        .file(Month, 0, 100_000, 2)
-        .file(Month, 1, 10, 3)
-        .file(Month, 2, 10, 4);
+    let given =
+        Given::default().file(Month, 0, 100_000, 2).file(Month, 1, 10, 3).file(Month, 2, 10, 4);
     assert_eq!(given.plan(Tiered), [(vec!["001", "002"], Month)]);
     assert_eq!(given.plan(Full), [(vec!["000", "001", "002"], Month)]);
 }
@@ -134,14 +110,8 @@ fn files_of_one_compaction_are_disjoint_and_stay() {
 fn volume_makes_partitions_shorter_and_longer() {
     let many = Given::default().file(Month, 0, 30_000_000, 2);
     assert_eq!(many.plan(Tiered), [(vec!["000"], Day)]);
-    let few = Given::default()
-        .file(Day, 0, 10, 2)
-        .file(Day, 1, 10, 2)
-        .file(Day, 40, 10, 2);
-    assert_eq!(
-        few.plan(Tiered),
-        [(vec!["000", "001"], Month), (vec!["002"], Month)]
-    );
+    let few = Given::default().file(Day, 0, 10, 2).file(Day, 1, 10, 2).file(Day, 40, 10, 2);
+    assert_eq!(few.plan(Tiered), [(vec!["000", "001"], Month), (vec!["002"], Month)]);
 }
 
 #[test]

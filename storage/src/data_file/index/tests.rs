@@ -85,11 +85,7 @@ proptest! {
 #[test]
 fn a_small_object_cannot_ask_for_much_memory() {
     let mut plain = Vec::new();
-    for number in [
-        u64::from(u32::MAX),
-        u64::from(u32::MAX),
-        u64::from(u32::MAX),
-    ] {
+    for number in [u64::from(u32::MAX), u64::from(u32::MAX), u64::from(u32::MAX)] {
         put(&mut plain, number);
     }
     plain.resize(64 << 20, 1);
@@ -107,9 +103,7 @@ fn a_merge_of_customers_breaks_the_order() {
 
 #[test]
 fn many_alternations_within_a_customer_are_stored_once() {
-    let rows: Vec<_> = (0..20_000_u32)
-        .map(|row| (Some(1), Some(1 + row % 3)))
-        .collect();
+    let rows: Vec<_> = (0..20_000_u32).map(|row| (Some(1), Some(1 + row % 3))).collect();
     let index = index_of(&rows);
     assert_eq!(index.identifiers(), [1, 2, 3]);
     assert_eq!(index.groups().len(), 1);
@@ -120,10 +114,7 @@ fn an_identifier_may_open_two_groups_in_a_row() {
     // The last identifier of one customer is compared with the first one of the next.
     let index = index_of(&[(Some(1), Some(5)), (Some(2), Some(5))]);
     assert_eq!(
-        index
-            .groups()
-            .map(|group| group.identifiers.to_vec())
-            .collect::<Vec<_>>(),
+        index.groups().map(|group| group.identifiers.to_vec()).collect::<Vec<_>>(),
         [vec![5], vec![5]]
     );
 }

@@ -12,10 +12,7 @@ pub(super) struct Degrees {
 impl Degrees {
     /// No counts, under these rules.
     pub fn new(rules: &Rules) -> Self {
-        Self {
-            targets: rules.degree_targets(),
-            counts: Vec::new(),
-        }
+        Self { targets: rules.degree_targets(), counts: Vec::new() }
     }
 
     /// Room for so many identifiers.

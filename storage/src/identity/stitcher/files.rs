@@ -118,9 +118,7 @@ impl Stitcher {
             }
         }
         if has_identifiers || !changes.moved.is_empty() {
-            actions.push(Action::SetIdentityMap(
-                self.write_map(bucket, changes).await?,
-            ));
+            actions.push(Action::SetIdentityMap(self.write_map(bucket, changes).await?));
         }
         Ok(actions)
     }
@@ -153,22 +151,14 @@ impl Stitcher {
     fn new_link_rows(&self) -> Vec<LinkRow> {
         let source: Arc<str> = self.source.as_str().into();
         let new = (self.links_stored..).zip(&self.evidence);
-        let mut earlier: Vec<(u32, &Box<str>)> = self
-            .earlier
-            .iter()
-            .map(|(place, evidence)| (*place, evidence))
-            .collect();
+        let mut earlier: Vec<(u32, &Box<str>)> =
+            self.earlier.iter().map(|(place, evidence)| (*place, evidence)).collect();
         earlier.sort_unstable();
         let observed = new.chain(earlier).map(|(place, evidence)| {
             let (a, b) = self.links.pair(place);
             let valid_from_us = self.links.valid_from_us(place);
             LinkRow {
-                link: Link {
-                    a,
-                    b,
-                    kind: LinkKind::Observed,
-                    valid_from_us,
-                },
+                link: Link { a, b, kind: LinkKind::Observed, valid_from_us },
                 source: Arc::clone(&source),
                 evidence: evidence.to_string(),
                 weight: 1.0,
@@ -190,9 +180,7 @@ impl Stitcher {
         changes: &IdentityChanges,
     ) -> Result<IdentityMapRef> {
         let identifiers = self.identifiers();
-        let own = (0_u32..)
-            .zip(&self.customers)
-            .filter(|(identifier, own)| identifier == *own);
+        let own = (0_u32..).zip(&self.customers).filter(|(identifier, own)| identifier == *own);
         let mut map = IdentityMapRef {
             identifiers,
             customers: own.count() as u32,
@@ -233,11 +221,8 @@ impl Stitcher {
         deltas: &[ObjectRef],
         changes: &IdentityChanges,
     ) -> Result<Vec<(u32, u32)>> {
-        let mut moved: BTreeSet<u32> = changes
-            .moved
-            .iter()
-            .map(|(identifier, _)| *identifier)
-            .collect();
+        let mut moved: BTreeSet<u32> =
+            changes.moved.iter().map(|(identifier, _)| *identifier).collect();
         for delta in deltas {
             let payload = bucket.read_framed(FrameKind::IdentityMap, delta).await?;
             match map_file::decode(&delta.path, &payload, self.identifiers())? {
@@ -269,9 +254,7 @@ impl Stored {
 
 /// Merges the last of the runs when there are many small ones.
 async fn merge_runs(bucket: &Bucket, runs: &[DictionaryRun]) -> Result<Option<Action>> {
-    let full = runs
-        .iter()
-        .rposition(|run| run.count as usize >= RUN_IDENTIFIERS_MAX);
+    let full = runs.iter().rposition(|run| run.count as usize >= RUN_IDENTIFIERS_MAX);
     let small = &runs[full.map_or(0, |full| full + 1)..];
     let sizes: Vec<u64> = small.iter().map(|run| u64::from(run.count)).collect();
     let Some(start) = first_to_merge(&sizes) else {
@@ -279,11 +262,7 @@ async fn merge_runs(bucket: &Bucket, runs: &[DictionaryRun]) -> Result<Option<Ac
     };
     let merged = &small[start..];
     let schema = run_schema();
-    let names: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = Vec::new();
     for run in merged {
         batches.extend(decode_run(run, bucket.read(&run.object).await?, &names)?);
@@ -330,36 +309,24 @@ fn chunks_of(
         source: Arc::new(source),
     })?;
     let starts = (0..all.num_rows()).step_by(rows_max);
-    Ok(starts
-        .map(|start| all.slice(start, rows_max.min(all.num_rows() - start)))
-        .collect())
+    Ok(starts.map(|start| all.slice(start, rows_max.min(all.num_rows() - start))).collect())
 }
 
 async fn write_run(bucket: &Bucket, first_id: u32, rows: &[RecordBatch]) -> Result<DictionaryRun> {
     let bytes = encode_run(rows)?;
-    let object = bucket
-        .put_new(&layout::dictionary_run(bucket.new_uuid()), bytes.into())
-        .await?;
+    let object = bucket.put_new(&layout::dictionary_run(bucket.new_uuid()), bytes.into()).await?;
     let count = run::count_of(rows);
-    Ok(DictionaryRun {
-        object,
-        first_id,
-        count,
-    })
+    Ok(DictionaryRun { object, first_id, count })
 }
 
 async fn write_link_file(bucket: &Bucket, rows: &[RecordBatch]) -> Result<LinkFile> {
     let links = rows.iter().map(|rows| rows.num_rows() as u64).sum();
     let bytes = encode_links(rows)?;
-    let object = bucket
-        .put_new(&layout::links(bucket.new_uuid()), bytes.into())
-        .await?;
+    let object = bucket.put_new(&layout::links(bucket.new_uuid()), bytes.into()).await?;
     Ok(LinkFile { object, links })
 }
 
 async fn put_map(bucket: &Bucket, payload: &[u8]) -> Result<ObjectRef> {
     let path = layout::identity_map(bucket.new_uuid());
-    bucket
-        .put_framed(FrameKind::IdentityMap, &path, payload)
-        .await
+    bucket.put_framed(FrameKind::IdentityMap, &path, payload).await
 }

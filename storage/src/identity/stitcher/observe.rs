@@ -95,11 +95,7 @@ impl Stitcher {
                 let reason = format!("{} values, wanted {rows}", values.len());
                 return Err(Error::invalid("identifier column", reason));
             }
-            sorted.push(Column {
-                namespace,
-                values,
-                numbers: Vec::new(),
-            });
+            sorted.push(Column { namespace, values, numbers: Vec::new() });
         }
         sorted.sort_by_key(|column| (self.rules.tier(column.namespace), column.namespace));
         Ok(sorted)
@@ -145,10 +141,7 @@ impl Stitcher {
     ) -> Result<Option<u32>> {
         let mut own = None;
         let mut strongest_blocked = None;
-        for column in columns
-            .iter()
-            .filter(|column| column.numbers[row] != ABSENT)
-        {
+        for column in columns.iter().filter(|column| column.numbers[row] != ABSENT) {
             match self.see_value(column, row, ts_us)? {
                 Seen::Blocked(number) => {
                     strongest_blocked = strongest_blocked.or(Some((column, number)));
@@ -187,13 +180,9 @@ impl Stitcher {
             });
         }
         let rules = &self.values[usize::from(column.namespace)];
-        let normalised = rules
-            .normalise(column.values.value(row))
-            .unwrap_or_default();
+        let normalised = rules.normalise(column.values.value(row)).unwrap_or_default();
         if !rules.is_blocked(&normalised) {
-            return Ok(Seen::Connects(
-                self.number_value(column, row, ts_us, false)?,
-            ));
+            return Ok(Seen::Connects(self.number_value(column, row, ts_us, false)?));
         }
         // An earlier row of this batch may have numbered it.
         let hash = self.hash_buffer.hash(column.namespace, &normalised);
@@ -210,9 +199,7 @@ impl Stitcher {
     ) -> Result<u32> {
         let namespace = column.namespace;
         let rules = &self.values[usize::from(namespace)];
-        let normalised = rules
-            .normalise(column.values.value(row))
-            .unwrap_or_default();
+        let normalised = rules.normalise(column.values.value(row)).unwrap_or_default();
         let hash = self.hash_buffer.hash(namespace, &normalised);
         match self.find_hash(hash) {
             Some(number) => Ok(number),

@@ -44,9 +44,7 @@ impl Stitcher {
             }
         }
         let earlier = std::mem::take(&mut self.earlier_unresolved);
-        touched
-            .inside
-            .extend(earlier.iter().map(|place| self.links.pair(*place).0));
+        touched.inside.extend(earlier.iter().map(|place| self.links.pair(*place).0));
         self.links_resolved = self.links.len();
         self.evaluate(touched)?;
         Ok(self.changes())
@@ -84,14 +82,8 @@ impl Stitcher {
             }
         }
         let stated = self.stated.iter().map(|stated| stated.link);
-        let stated: Vec<Link> = stated
-            .filter(|link| self.stated_may_connect(link))
-            .collect();
-        lost.extend(
-            stated
-                .iter()
-                .filter_map(|link| self.raw.unite(link.a, link.b)),
-        );
+        let stated: Vec<Link> = stated.filter(|link| self.stated_may_connect(link)).collect();
+        lost.extend(stated.iter().filter_map(|link| self.raw.unite(link.a, link.b)));
         for lost in lost {
             let root = self.raw.find(lost);
             self.raw.add_counts(root, lost);
@@ -149,21 +141,15 @@ impl Stitcher {
     /// Takes apart the raw components of identifiers that became shared, and joins them again by
     /// the links that are left.
     fn take_out(&mut self, newly_shared: &[u32], touched: &mut Touched) {
-        let mut members: Vec<u32> = newly_shared
-            .iter()
-            .flat_map(|identifier| self.raw.ring(*identifier))
-            .collect();
+        let mut members: Vec<u32> =
+            newly_shared.iter().flat_map(|identifier| self.raw.ring(*identifier)).collect();
         members.sort_unstable();
         members.dedup();
         self.raw.dissolve(&members, &self.namespaces, &self.rules);
         let mut links = Vec::new();
         for &low in &members {
             let highs = self.links.links_of(low).map(|(high, _)| high);
-            links.extend(
-                highs
-                    .filter(|high| self.may_connect(low, *high))
-                    .map(|high| (low, high)),
-            );
+            links.extend(highs.filter(|high| self.may_connect(low, *high)).map(|high| (low, high)));
         }
         let stated = self.stated.iter().map(|stated| stated.link);
         let stated = stated.filter(|link| self.stated_may_connect(link));
@@ -186,12 +172,7 @@ impl Stitcher {
 
     fn is_separated(&self, a: u32, b: u32) -> bool {
         !self.stated.is_empty()
-            && self.statements.separates(&Link {
-                a,
-                b,
-                kind: LinkKind::Observed,
-                valid_from_us: 0,
-            })
+            && self.statements.separates(&Link { a, b, kind: LinkKind::Observed, valid_from_us: 0 })
     }
 
     fn stated_may_connect(&self, link: &Link) -> bool {
@@ -240,12 +221,7 @@ impl Stitcher {
                 whole.push(root);
             }
         }
-        whole.extend(
-            touched
-                .dissolved
-                .iter()
-                .map(|identifier| self.raw.find(*identifier)),
-        );
+        whole.extend(touched.dissolved.iter().map(|identifier| self.raw.find(*identifier)));
         whole.sort_unstable();
         whole.dedup();
         for root in whole {
@@ -294,22 +270,13 @@ impl Stitcher {
             for (high, valid_from_us) in self.links.links_of(member) {
                 if let Some(other) = place_of(high) {
                     let (a, b) = (place as u32, other as u32);
-                    links.push(Link {
-                        a,
-                        b,
-                        kind: LinkKind::Observed,
-                        valid_from_us,
-                    });
+                    links.push(Link { a, b, kind: LinkKind::Observed, valid_from_us });
                 }
             }
         }
         for stated in &self.stated {
             if let (Some(a), Some(b)) = (place_of(stated.link.a), place_of(stated.link.b)) {
-                links.push(Link {
-                    a: a as u32,
-                    b: b as u32,
-                    ..stated.link
-                });
+                links.push(Link { a: a as u32, b: b as u32, ..stated.link });
             }
         }
         let statements = Statements::of(&links);

@@ -37,12 +37,7 @@ const VALUES: [&[(&str, Option<&str>)]; 5] = [
         ("c@x", Some("c@x")),
         ("n/a", None),
     ],
-    &[
-        ("+49 1", Some("+491")),
-        ("00491", Some("+491")),
-        ("2", Some("2")),
-        ("0-0", None),
-    ],
+    &[("+49 1", Some("+491")), ("00491", Some("+491")), ("2", Some("2")), ("0-0", None)],
     &[
         ("d0", Some("d0")),
         ("d1", Some("d1")),
@@ -63,10 +58,7 @@ fn events(random: &mut ChaCha8Rng) -> Vec<Event> {
             let value = choices[random.random_range(0..choices.len())].0;
             values.push(random.random_bool(fill).then_some(value));
         }
-        Event {
-            ts_us: random.random_range(0..times),
-            values,
-        }
+        Event { ts_us: random.random_range(0..times), values }
     };
     (0..count).map(|_| event()).collect()
 }
@@ -77,17 +69,13 @@ fn catalog(random: &mut ChaCha8Rng) -> Catalog {
         namespace.max_degree = BTreeMap::new();
         namespace.unique = false;
     }
-    let [user, email, phone, anonymous, device] = &mut catalog.namespaces[..] else {
-        panic!()
-    };
+    let [user, email, phone, anonymous, device] = &mut catalog.namespaces[..] else { panic!() };
     user.unique = random.random_bool(0.7);
     email.max_per_customer = random.random_bool(0.4).then_some(2);
     phone.unique = random.random_bool(0.3);
     let mut limit = |namespace: &mut Namespace, target: &str, chance: f64, max: u32| {
         if random.random_bool(chance) {
-            namespace
-                .max_degree
-                .insert(target.into(), random.random_range(1..=max));
+            namespace.max_degree.insert(target.into(), random.random_range(1..=max));
         }
     };
     limit(anonymous, "user_id", 0.6, 3);
@@ -141,11 +129,7 @@ fn model(events: &[Event], catalog: &Catalog) -> Partition {
 }
 
 fn strip(own: &Identifier) -> Identifier {
-    let raw = VALUES[usize::from(own.0)]
-        .iter()
-        .find(|(_, normal)| normal.is_none())
-        .unwrap()
-        .0;
+    let raw = VALUES[usize::from(own.0)].iter().find(|(_, normal)| normal.is_none()).unwrap().0;
     (
         own.0,
         if own.0 == 2 {
@@ -181,21 +165,12 @@ fn joined(
             let mut hashes = [identifier_hash(a.0, &a.1), identifier_hash(b.0, &b.1)];
             hashes.sort();
             let content = xxh3_128(&hashes.map(u128::to_le_bytes).concat());
-            (
-                tier_a.min(tier_b),
-                tier_a.max(tier_b),
-                *ts_us,
-                content,
-                a,
-                b,
-            )
+            (tier_a.min(tier_b), tier_a.max(tier_b), *ts_us, content, a, b)
         })
         .collect();
     order.sort();
-    let mut sets: Vec<BTreeSet<Identifier>> = known
-        .into_iter()
-        .map(|identifier| BTreeSet::from([identifier]))
-        .collect();
+    let mut sets: Vec<BTreeSet<Identifier>> =
+        known.into_iter().map(|identifier| BTreeSet::from([identifier])).collect();
     for (_, _, _, _, a, b) in order {
         let set_a = sets.iter().position(|set| set.contains(a)).unwrap();
         let set_b = sets.iter().position(|set| set.contains(b)).unwrap();
@@ -203,22 +178,11 @@ fn joined(
             continue;
         }
         let both: BTreeSet<Identifier> = sets[set_a].union(&sets[set_b]).cloned().collect();
-        let keeps_limits = catalog
-            .namespaces
-            .iter()
-            .zip(0_u16..)
-            .all(|(namespace, number)| {
-                let max = if namespace.unique {
-                    Some(1)
-                } else {
-                    namespace.max_per_customer
-                };
-                let held = both
-                    .iter()
-                    .filter(|identifier| identifier.0 == number)
-                    .count();
-                max.is_none_or(|max| held <= max as usize)
-            });
+        let keeps_limits = catalog.namespaces.iter().zip(0_u16..).all(|(namespace, number)| {
+            let max = if namespace.unique { Some(1) } else { namespace.max_per_customer };
+            let held = both.iter().filter(|identifier| identifier.0 == number).count();
+            max.is_none_or(|max| held <= max as usize)
+        });
         if keeps_limits {
             sets[set_a] = both;
             sets.remove(set_b);
@@ -238,12 +202,7 @@ struct Run {
 impl Run {
     fn new(catalog: &Catalog) -> Self {
         let stitcher = Stitcher::new(catalog);
-        Self {
-            stitcher,
-            identifiers: Vec::new(),
-            own: Vec::new(),
-            seen: 0,
-        }
+        Self { stitcher, identifiers: Vec::new(), own: Vec::new(), seen: 0 }
     }
 
     fn observe(&mut self, events: &[Event]) {
@@ -253,24 +212,15 @@ impl Run {
         let numbered: Vec<(u16, &StringArray)> = (0_u16..).zip(&columns).collect();
         let ts =
             TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.ts_us));
-        let ids = (self.seen..)
-            .take(events.len())
-            .map(|id| Some(format!("e{id}")));
+        let ids = (self.seen..).take(events.len()).map(|id| Some(format!("e{id}")));
         self.seen += events.len();
-        let own = self
-            .stitcher
-            .observe(&numbered, &ts, &ids.collect())
-            .unwrap();
+        let own = self.stitcher.observe(&numbered, &ts, &ids.collect()).unwrap();
         let new = &self.stitcher.new;
         let stored = self.stitcher.identifiers_committed() as usize;
         for place in self.identifiers.len() - stored..new.values.len() {
-            self.identifiers
-                .push((new.namespaces[place], new.values[place].to_string()));
+            self.identifiers.push((new.namespaces[place], new.values[place].to_string()));
         }
-        self.own.extend(
-            own.iter()
-                .map(|own| Some(self.identifiers[own? as usize].clone())),
-        );
+        self.own.extend(own.iter().map(|own| Some(self.identifiers[own? as usize].clone())));
     }
 
     fn partition(&self) -> Partition {
@@ -297,30 +247,19 @@ impl Run {
             .collect();
         assert_eq!(changes.customers_changed, changed);
         for (identifier, &customer) in after.iter().enumerate() {
-            assert_eq!(
-                members(&after, customer)[0],
-                customer,
-                "smallest of {identifier}"
-            );
+            assert_eq!(members(&after, customer)[0], customer, "smallest of {identifier}");
         }
         self.stitcher.settle();
     }
 }
 
 fn count(customers: &[u32]) -> i64 {
-    customers
-        .iter()
-        .zip(0..)
-        .filter(|(customer, identifier)| **customer == *identifier)
-        .count() as i64
+    customers.iter().zip(0..).filter(|(customer, identifier)| **customer == *identifier).count()
+        as i64
 }
 
 fn members(customers: &[u32], customer: u32) -> Vec<u32> {
-    (0_u32..)
-        .zip(customers)
-        .filter(|(_, found)| **found == customer)
-        .map(|(id, _)| id)
-        .collect()
+    (0_u32..).zip(customers).filter(|(_, found)| **found == customer).map(|(id, _)| id).collect()
 }
 
 /// Feeds events in batches and commits at random places.
@@ -340,9 +279,7 @@ fn stitched(events: &[Event], catalog: &Catalog, random: &mut ChaCha8Rng) -> Run
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let runs = std::env::var("HABITUE_LAW_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok());
+    let runs = std::env::var("HABITUE_LAW_RUNS").ok().and_then(|runs| runs.parse().ok());
     0..runs.unwrap_or(150)
 }
 
@@ -361,10 +298,7 @@ fn any_order_and_any_batching_give_the_customers_of_the_model() {
             events.shuffle(&mut random);
         }
         for customer in &expected {
-            let users = customer
-                .iter()
-                .filter(|identifier| identifier.0 == 0)
-                .count();
+            let users = customer.iter().filter(|identifier| identifier.0 == 0).count();
             assert!(users <= 1 || !catalog.namespaces[0].unique);
             assert!(customer.len() == 1 || customer.iter().all(|(_, value)| value != "NULL"));
         }
@@ -434,16 +368,10 @@ fn a_rebased_stitcher_knows_what_both_writers_saw() {
             (0..new.values.len()).map(|at| (new.namespaces[at], new.values[at].to_string()));
         winner.identifiers.extend(added);
         for (number, identifier) in (0_u32..).zip(&loser.identifiers) {
-            assert_eq!(
-                &winner.identifiers[remap.apply(number) as usize],
-                identifier
-            );
+            assert_eq!(&winner.identifiers[remap.apply(number) as usize], identifier);
         }
         winner.commit(&before);
-        assert_eq!(
-            winner.partition(),
-            model(&[first, theirs, mine].concat(), &catalog)
-        );
+        assert_eq!(winner.partition(), model(&[first, theirs, mine].concat(), &catalog));
     }
 }
 
@@ -461,20 +389,9 @@ fn statements(random: &mut ChaCha8Rng, identifiers: u32) -> Vec<StatedLink> {
         let ends = [0; 2].map(|_| random.random_range(0..identifiers));
         let kind = kinds[random.random_range(0..kinds.len())];
         let valid_from_us = random.random_range(0..5);
-        let link = Link {
-            a: ends[0].min(ends[1]),
-            b: ends[0].max(ends[1]),
-            kind,
-            valid_from_us,
-        };
+        let link = Link { a: ends[0].min(ends[1]), b: ends[0].max(ends[1]), kind, valid_from_us };
         let (source, reason) = (String::new(), String::new());
-        let said = StatedLink {
-            link,
-            source,
-            reason,
-            weight: 1.0,
-            is_stored: true,
-        };
+        let said = StatedLink { link, source, reason, weight: 1.0, is_stored: true };
         stated.extend((ends[0] != ends[1]).then_some(said));
     }
     stated
@@ -495,12 +412,7 @@ fn resolved(run: &Run, random: &mut ChaCha8Rng) -> rules::Resolution {
     links.extend((0..stitcher.links.len()).map(|place| {
         let (a, b) = stitcher.links.pair(place);
         let valid_from_us = stitcher.links.valid_from_us(place);
-        Link {
-            a,
-            b,
-            kind: LinkKind::Observed,
-            valid_from_us,
-        }
+        Link { a, b, kind: LinkKind::Observed, valid_from_us }
     }));
     links.shuffle(random);
     rules::resolve(&facts, &links, &stitcher.rules)
@@ -515,28 +427,20 @@ fn what_people_said_holds_whatever_comes_later() {
         let catalog = catalog(&mut random);
         let mut run = stitched(&events(&mut random), &catalog, &mut random);
         let stated = statements(&mut random, run.stitcher.identifiers());
-        let is_forced = stated
-            .iter()
-            .any(|stated| stated.link.kind == LinkKind::ManualForced);
+        let is_forced = stated.iter().any(|stated| stated.link.kind == LinkKind::ManualForced);
         run.stitcher.set_stated(stated);
         run.stitcher.rebuild().unwrap();
         run.stitcher.settle();
         for _ in 0..3 {
             let resolution = resolved(&run, &mut random);
             assert_eq!(run.stitcher.customers(), resolution.customer_of);
-            assert_eq!(
-                run.stitcher.shared.iter().collect::<Vec<_>>(),
-                resolution.shared
-            );
+            assert_eq!(run.stitcher.shared.iter().collect::<Vec<_>>(), resolution.shared);
             for (a, b) in run.stitcher.statements.separated() {
                 let customers = run.stitcher.customers();
                 assert_ne!(customers[a as usize], customers[b as usize]);
             }
             for customer in run.partition() {
-                let users = customer
-                    .iter()
-                    .filter(|identifier| identifier.0 == 0)
-                    .count();
+                let users = customer.iter().filter(|identifier| identifier.0 == 0).count();
                 assert!(users <= 1 || !catalog.namespaces[0].unique || is_forced);
                 assert!(customer.len() == 1 || customer.iter().all(|(_, value)| value != "NULL"));
             }
@@ -549,10 +453,7 @@ fn what_people_said_holds_whatever_comes_later() {
 }
 
 fn event(ts_us: i64, user: Option<&'static str>, anonymous: Option<&'static str>) -> Event {
-    Event {
-        ts_us,
-        values: vec![user, None, None, anonymous, None],
-    }
+    Event { ts_us, values: vec![user, None, None, anonymous, None] }
 }
 
 /// Without limits nothing may be replayed: that is the path that has to be fast.
@@ -564,10 +465,7 @@ fn plain_components_are_never_replayed() {
         namespace.max_degree.clear();
     }
     let mut run = Run::new(&catalog);
-    run.observe(&[
-        event(5, Some("u0"), Some("d0")),
-        event(3, Some(" u1"), Some("d0")),
-    ]);
+    run.observe(&[event(5, Some("u0"), Some("d0")), event(3, Some(" u1"), Some("d0"))]);
     run.observe(&[event(1, Some("u0"), Some("d0"))]);
     assert!(!run.stitcher.may_reject() && run.stitcher.degrees.is_empty());
     run.commit(&[]);
@@ -580,10 +478,7 @@ fn a_device_of_too_many_people_lets_go_of_those_it_had() {
     catalog.namespaces[0].unique = false;
     catalog.namespaces[3].max_degree = BTreeMap::from([("user_id".into(), 2)]);
     let mut run = Run::new(&catalog);
-    run.observe(&[
-        event(1, Some("u0"), Some("d0")),
-        event(2, Some(" u1"), Some("d0")),
-    ]);
+    run.observe(&[event(1, Some("u0"), Some("d0")), event(2, Some(" u1"), Some("d0"))]);
     run.commit(&[]);
     assert_eq!(run.stitcher.customers(), [0, 0, 0]);
     run.observe(&[event(3, Some("u2 "), Some("d0"))]);
@@ -594,10 +489,7 @@ fn a_device_of_too_many_people_lets_go_of_those_it_had() {
 #[test]
 fn an_earlier_link_wins_over_the_one_that_came_first() {
     let mut run = Run::new(&Catalog::default());
-    run.observe(&[
-        event(10, Some("u0"), Some("d0")),
-        event(20, Some(" u1"), Some("d0")),
-    ]);
+    run.observe(&[event(10, Some("u0"), Some("d0")), event(20, Some(" u1"), Some("d0"))]);
     run.commit(&[]);
     assert_eq!(run.stitcher.customers(), [0, 0, 2]);
     run.observe(&[event(5, Some(" u1"), Some("d0"))]);

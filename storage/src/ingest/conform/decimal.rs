@@ -29,9 +29,7 @@ pub(crate) fn decimals(array: &ArrayRef, name: &str, faults: &mut Faults) -> Res
                 None => None,
             })
             .collect();
-        values
-            .with_precision_and_scale(18, 4)
-            .map(|array| Arc::new(array) as ArrayRef)
+        values.with_precision_and_scale(18, 4).map(|array| Arc::new(array) as ArrayRef)
     };
     let arrow_error = |error| Error::Arrow {
         during: format!("bringing column {name:?} to a decimal"),
@@ -52,9 +50,7 @@ pub(crate) fn decimals(array: &ArrayRef, name: &str, faults: &mut Faults) -> Res
         t if t.is_floating() => {
             // The shortest text of a 32-bit float is shorter than that of the same 64-bit one.
             let is_narrow = !matches!(t, DataType::Float64);
-            let narrow = is_narrow
-                .then(|| cast(array, &DataType::Float32))
-                .transpose();
+            let narrow = is_narrow.then(|| cast(array, &DataType::Float32)).transpose();
             let narrow = narrow.map_err(arrow_error)?;
             let wide = cast(array, &DataType::Float64).map_err(arrow_error)?;
             let wide = wide.as_primitive::<Float64Type>();
@@ -72,10 +68,8 @@ pub(crate) fn decimals(array: &ArrayRef, name: &str, faults: &mut Faults) -> Res
             let text = text.as_string::<i32>();
             by_row(faults, &|row| of_text(text.value(row))).map_err(arrow_error)
         }
-        other => by_row(faults, &|_| {
-            Err(format!("is a {other}, a number is wanted"))
-        })
-        .map_err(arrow_error),
+        other => by_row(faults, &|_| Err(format!("is a {other}, a number is wanted")))
+            .map_err(arrow_error),
     }
 }
 
@@ -114,10 +108,7 @@ fn parse(text: &str) -> Option<Result<i128, String>> {
         _ => (false, text),
     };
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
-        Some(place) => (
-            &unsigned[..place],
-            unsigned[place + 1..].parse::<i32>().ok()?,
-        ),
+        Some(place) => (&unsigned[..place], unsigned[place + 1..].parse::<i32>().ok()?),
         None => (unsigned, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -203,59 +194,28 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_rejected() {
-        for text in [
-            "abc", "1,234.50", "€ 5", "1.2.3", ".", "-", "e5", "1e", "NaN", "inf", "--1",
-        ] {
+        for text in ["abc", "1,234.50", "€ 5", "1.2.3", ".", "-", "e5", "1e", "NaN", "inf", "--1"]
+        {
             assert!(read_text(text).is_err(), "{text}");
         }
-        for text in [
-            "100000000000000",
-            "99999999999999.99995",
-            "1e30",
-            "1e2000000000",
-        ] {
-            assert!(
-                read_text(text).is_err_and(|why| why.contains("digits")),
-                "{text}"
-            );
+        for text in ["100000000000000", "99999999999999.99995", "1e30", "1e2000000000"] {
+            assert!(read_text(text).is_err_and(|why| why.contains("digits")), "{text}");
         }
     }
 
     #[test]
     fn floats_are_what_they_read_as() {
-        let floats = vec![
-            0.1 + 0.2,
-            1.00005,
-            -2.5,
-            19.99,
-            1e13,
-            1e15,
-            f64::NAN,
-            f64::INFINITY,
-        ];
+        let floats = vec![0.1 + 0.2, 1.00005, -2.5, 19.99, 1e13, 1e15, f64::NAN, f64::INFINITY];
         let answers = read(&ref_of(Float64Array::from(floats)));
-        let units: Vec<_> = answers[..5]
-            .iter()
-            .map(|a| a.clone().unwrap().unwrap())
-            .collect();
-        assert_eq!(
-            units,
-            [3_000, 10_001, -25_000, 199_900, 100_000_000_000_000_000]
-        );
+        let units: Vec<_> = answers[..5].iter().map(|a| a.clone().unwrap().unwrap()).collect();
+        assert_eq!(units, [3_000, 10_001, -25_000, 199_900, 100_000_000_000_000_000]);
         assert!(answers[5..].iter().all(Result::is_err));
-        assert_eq!(
-            read(&ref_of(Float32Array::from(vec![0.1]))),
-            [Ok(Some(1_000))]
-        );
+        assert_eq!(read(&ref_of(Float32Array::from(vec![0.1]))), [Ok(Some(1_000))]);
     }
 
     #[test]
     fn integers_keep_their_value_and_booleans_are_no_numbers() {
-        let answers = read(&ref_of(Int64Array::from(vec![
-            Some(-3),
-            None,
-            Some(i64::MAX),
-        ])));
+        let answers = read(&ref_of(Int64Array::from(vec![Some(-3), None, Some(i64::MAX)])));
         assert_eq!(answers[..2], [Ok(Some(-30_000)), Ok(None)]);
         assert!(answers[2].is_err());
         assert!(read(&ref_of(BooleanArray::from(vec![true])))[0].is_err());

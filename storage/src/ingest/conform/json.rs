@@ -24,11 +24,7 @@ pub(crate) fn objects(batch: &RecordBatch) -> Result<Vec<String>> {
         .map_err(|_| Error::Internal("rows as JSON are not UTF-8".into()))?;
     let objects: Vec<String> = text.lines().map(str::to_owned).collect();
     if objects.len() != batch.num_rows() {
-        let reason = format!(
-            "{} rows became {} lines of JSON",
-            batch.num_rows(),
-            objects.len()
-        );
+        let reason = format!("{} rows became {} lines of JSON", batch.num_rows(), objects.len());
         return Err(Error::Internal(reason));
     }
     Ok(objects)
@@ -45,13 +41,8 @@ pub(crate) fn values(array: &ArrayRef) -> Result<Vec<Option<String>>> {
         .into_iter()
         .enumerate()
         .map(|(row, object)| {
-            let value = object
-                .strip_prefix(BEFORE)
-                .and_then(|rest| rest.strip_suffix('}'));
-            array
-                .is_valid(row)
-                .then(|| value.map(str::to_owned))
-                .flatten()
+            let value = object.strip_prefix(BEFORE).and_then(|rest| rest.strip_suffix('}'));
+            array.is_valid(row).then(|| value.map(str::to_owned)).flatten()
         })
         .collect())
 }

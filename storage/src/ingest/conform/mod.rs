@@ -47,12 +47,7 @@ pub(crate) struct Conformed {
 impl Conformer {
     /// For the namespaces of this catalog; rows without `received_at` get this time.
     pub(crate) fn new(catalog: &Catalog, received_at: DateTime<Utc>) -> Self {
-        let names = || {
-            catalog
-                .namespaces
-                .iter()
-                .map(|namespace| namespace.name.as_str())
-        };
+        let names = || catalog.namespaces.iter().map(|namespace| namespace.name.as_str());
         let fields: Vec<Field> = event::file_schema(names())
             .fields()
             .iter()
@@ -90,11 +85,7 @@ impl Conformer {
             source: Arc::new(error),
         };
         // Faulty rows may hold NULL where none is allowed: let them go before that is checked.
-        let loose = self
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.as_ref().clone().with_nullable(true));
+        let loose = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let loose = Arc::new(Schema::new(loose.collect::<Vec<_>>()));
         let events = RecordBatch::try_new(loose, columns).map_err(failed)?;
         let events = match reasons.is_empty() {
@@ -153,10 +144,7 @@ impl Conformer {
             !self.namespaces.contains(name) && self.schema.index_of(name).is_err()
         };
         let places: Vec<usize> = (0..batch.num_columns()).filter(is_other).collect();
-        let columns = places
-            .iter()
-            .map(|&place| Arc::clone(batch.column(place)))
-            .collect();
+        let columns = places.iter().map(|&place| Arc::clone(batch.column(place))).collect();
         let fields: Vec<Field> = places
             .iter()
             .map(|&place| batch.schema_ref().field(place).clone().with_nullable(true))
@@ -172,10 +160,7 @@ fn check_columns(schema: &SchemaRef) -> Result<()> {
     for field in schema.fields() {
         let name = field.name().as_str();
         if !names.insert(name) {
-            return Err(Error::invalid(
-                "input",
-                format!("column {name:?} is there twice"),
-            ));
+            return Err(Error::invalid("input", format!("column {name:?} is there twice")));
         }
         if name == event::CUSTOMER_ID || name == event::IDENTIFIER_ID {
             return Err(Error::invalid(
@@ -199,18 +184,13 @@ fn check_columns(schema: &SchemaRef) -> Result<()> {
 fn reject_unnamed(names: &ArrayRef, faults: &mut Faults) {
     let names = names.as_dictionary::<Int32Type>();
     let values = names.values().as_string::<i32>();
-    let is_empty: Vec<bool> = values
-        .iter()
-        .map(|name| name.is_none_or(|name| name.trim().is_empty()))
-        .collect();
+    let is_empty: Vec<bool> =
+        values.iter().map(|name| name.is_none_or(|name| name.trim().is_empty())).collect();
     if names.null_count() == 0 && !is_empty.contains(&true) {
         return;
     }
     for row in 0..names.len() {
-        if names
-            .key(row)
-            .is_none_or(|key| is_empty.get(key).is_none_or(|&empty| empty))
-        {
+        if names.key(row).is_none_or(|key| is_empty.get(key).is_none_or(|&empty| empty)) {
             faults.add(row, || "event is missing".into());
         }
     }

@@ -15,19 +15,15 @@ pub(crate) fn properties(
     others: &RecordBatch,
     faults: &mut Faults,
 ) -> Result<ArrayRef> {
-    let given = given
-        .map(|array| given_objects(array, faults))
-        .transpose()?;
+    let given = given.map(|array| given_objects(array, faults)).transpose()?;
     if others.num_columns() == 0 {
         let none = || Arc::new(StringArray::new_null(others.num_rows())) as ArrayRef;
         return Ok(given.unwrap_or_else(none));
     }
     let members = json::objects(others)?;
     let Some(given) = given else {
-        let alone: StringArray = members
-            .into_iter()
-            .map(|object| (object != "{}").then_some(object))
-            .collect();
+        let alone: StringArray =
+            members.into_iter().map(|object| (object != "{}").then_some(object)).collect();
         return Ok(Arc::new(alone));
     };
     let given = given.as_string::<i32>();
@@ -64,9 +60,7 @@ fn given_objects(array: &ArrayRef, faults: &mut Faults) -> Result<ArrayRef> {
         }
         other => {
             for row in (0..array.len()).filter(|&row| array.is_valid(row)) {
-                faults.add(row, || {
-                    format!("properties is a {other}, a JSON object is wanted")
-                });
+                faults.add(row, || format!("properties is a {other}, a JSON object is wanted"));
             }
             return Ok(Arc::new(StringArray::new_null(array.len())));
         }
@@ -86,12 +80,7 @@ fn given_objects(array: &ArrayRef, faults: &mut Faults) -> Result<ArrayRef> {
     }
     // Empty text is how CSV writes NULL.
     let is_there = |object: &&str| !object.trim().is_empty();
-    Ok(Arc::new(
-        objects
-            .iter()
-            .map(|o| o.filter(is_there))
-            .collect::<StringArray>(),
-    ))
+    Ok(Arc::new(objects.iter().map(|o| o.filter(is_there)).collect::<StringArray>()))
 }
 
 /// One object with the members of both. A member that stands in both is a fault: neither may be
@@ -112,9 +101,7 @@ fn merge(given: Option<&str>, members: String) -> Result<Option<String>, String>
     let added = names_of(&members)?;
     if let Some(twice) = names.iter().find(|name| added.contains(name)) {
         let name = quoted(twice);
-        return Err(format!(
-            "{name} stands in properties and in a column of its own"
-        ));
+        return Err(format!("{name} stands in properties and in a column of its own"));
     }
     let trimmed = given.trim_end();
     let front = trimmed.strip_suffix('}').unwrap_or(trimmed);
@@ -187,31 +174,14 @@ mod tests {
     #[test]
     fn objects_stay_as_they_came() {
         let odd = "  {\"a\" : 1.50, \"a\": \"twice\"} ";
-        let answers = read(
-            Some(&text(vec![Some(odd), None, Some(""), Some("{}")])),
-            &nothing(4),
-        );
-        assert_eq!(
-            answers,
-            [
-                Ok(Some(odd.into())),
-                Ok(None),
-                Ok(None),
-                Ok(Some("{}".into()))
-            ]
-        );
+        let answers = read(Some(&text(vec![Some(odd), None, Some(""), Some("{}")])), &nothing(4));
+        assert_eq!(answers, [Ok(Some(odd.into())), Ok(None), Ok(None), Ok(Some("{}".into()))]);
     }
 
     #[test]
     fn what_is_no_object_is_rejected_alone() {
         let deep = "[".repeat(100_000);
-        let given = vec![
-            Some("[1]"),
-            Some("{\"a\":"),
-            Some("7"),
-            Some(deep.as_str()),
-            Some("{}x"),
-        ];
+        let given = vec![Some("[1]"), Some("{\"a\":"), Some("7"), Some(deep.as_str()), Some("{}x")];
         for answer in read(Some(&text(given)), &nothing(5)) {
             assert!(answer.is_err_and(|why| why.contains("not a JSON object") && why.len() < 400));
         }
@@ -225,33 +195,18 @@ mod tests {
             Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(4)])) as ArrayRef,
         )]);
         let others = others(vec![
-            (
-                "x",
-                Arc::new(Int64Array::from(vec![Some(1), None, None, Some(4)])),
-            ),
+            ("x", Arc::new(Int64Array::from(vec![Some(1), None, None, Some(4)]))),
             ("n", Arc::new(nested)),
         ]);
-        let given = text(vec![
-            Some("{\"a\":{\"z\":{}}} "),
-            Some("{}"),
-            None,
-            Some("{\"x\":0}"),
-        ]);
+        let given = text(vec![Some("{\"a\":{\"z\":{}}} "), Some("{}"), None, Some("{\"x\":0}")]);
         let answers = read(Some(&given), &others);
         let parse = |row: usize| -> serde_json::Value {
             serde_json::from_str(answers[row].as_ref().unwrap().as_ref().unwrap()).unwrap()
         };
-        assert_eq!(
-            parse(0),
-            serde_json::json!({"a": {"z": {}}, "x": 1, "n": {"b": 1}})
-        );
+        assert_eq!(parse(0), serde_json::json!({"a": {"z": {}}, "x": 1, "n": {"b": 1}}));
         assert_eq!(parse(1), serde_json::json!({"n": {"b": 2}}));
         assert_eq!(parse(2), serde_json::json!({"n": {}}));
-        assert!(
-            answers[3]
-                .as_ref()
-                .is_err_and(|why| why.contains("'x' stands in properties"))
-        );
+        assert!(answers[3].as_ref().is_err_and(|why| why.contains("'x' stands in properties")));
     }
 
     #[test]
@@ -261,9 +216,6 @@ mod tests {
             Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef,
         )]);
         let answers = read(Some(&(Arc::new(nested) as ArrayRef)), &nothing(2));
-        assert_eq!(
-            answers,
-            [Ok(Some("{\"b\":1}".into())), Ok(Some("{}".into()))]
-        );
+        assert_eq!(answers, [Ok(Some("{\"b\":1}".into())), Ok(Some("{}".into()))]);
     }
 }

@@ -5,10 +5,7 @@ use arrow::array::{DictionaryArray, Float64Array, Int64Array, StringArray, Strin
 use arrow::datatypes::{DataType, Decimal128Type, Int8Type};
 
 fn conformer() -> Conformer {
-    Conformer::new(
-        &Catalog::default(),
-        DateTime::from_timestamp_micros(77).unwrap(),
-    )
+    Conformer::new(&Catalog::default(), DateTime::from_timestamp_micros(77).unwrap())
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -23,30 +20,16 @@ fn text(values: &[Option<&str>]) -> ArrayRef {
 #[test]
 fn a_bad_row_is_rejected_alone_with_its_reason_and_itself() {
     let batch = batch(vec![
-        (
-            "ts",
-            text(&[Some("2025-01-31"), Some("soon"), Some("2025-01-31"), None]),
-        ),
+        ("ts", text(&[Some("2025-01-31"), Some("soon"), Some("2025-01-31"), None])),
         ("event", text(&[Some("a"), Some("b"), Some(" "), Some("d")])),
         ("amount", text(&[Some("1.5"), Some("x"), None, None])),
     ]);
     let conformed = conformer().conform(&batch, 10).unwrap();
     assert_eq!(conformed.events.num_rows(), 1);
-    let rows: Vec<u64> = conformed
-        .rejected
-        .iter()
-        .map(|rejected| rejected.row)
-        .collect();
+    let rows: Vec<u64> = conformed.rejected.iter().map(|rejected| rejected.row).collect();
     assert_eq!(rows, [11, 12, 13]);
-    assert!(
-        conformed.rejected[0]
-            .reason
-            .contains("'soon' is not a time")
-    );
-    assert_eq!(
-        conformed.rejected[0].raw,
-        r#"{"ts":"soon","event":"b","amount":"x"}"#
-    );
+    assert!(conformed.rejected[0].reason.contains("'soon' is not a time"));
+    assert_eq!(conformed.rejected[0].raw, r#"{"ts":"soon","event":"b","amount":"x"}"#);
     assert_eq!(conformed.rejected[1].reason, "event is missing");
     assert_eq!(conformed.rejected[2].reason, "ts is missing");
 }
@@ -55,53 +38,21 @@ fn a_bad_row_is_rejected_alone_with_its_reason_and_itself() {
 fn types_of_every_kind_are_taken() {
     let events: DictionaryArray<Int8Type> = vec!["a", "b", "a"].into_iter().collect();
     let batch = batch(vec![
-        (
-            "ts",
-            Arc::new(Int64Array::from(vec![
-                1_738_324_800,
-                1_738_324_801,
-                1_738_324_802,
-            ])),
-        ),
+        ("ts", Arc::new(Int64Array::from(vec![1_738_324_800, 1_738_324_801, 1_738_324_802]))),
         ("event", Arc::new(events)),
-        (
-            "user_id",
-            Arc::new(Float64Array::from(vec![Some(1.0), None, Some(3.0)])),
-        ),
-        (
-            "email",
-            Arc::new(StringViewArray::from(vec![Some("a@x"), None, None])),
-        ),
-        (
-            "amount",
-            Arc::new(Float64Array::from(vec![Some(0.1), None, None])),
-        ),
+        ("user_id", Arc::new(Float64Array::from(vec![Some(1.0), None, Some(3.0)]))),
+        ("email", Arc::new(StringViewArray::from(vec![Some("a@x"), None, None]))),
+        ("amount", Arc::new(Float64Array::from(vec![Some(0.1), None, None]))),
         ("colour", text(&[Some("red"), None, None])),
     ]);
     let conformed = conformer().conform(&batch, 0).unwrap();
     assert!(conformed.rejected.is_empty());
     let events = conformed.events;
-    assert_eq!(
-        events
-            .column_by_name("user_id")
-            .unwrap()
-            .as_string::<i32>()
-            .value(2),
-        "3"
-    );
-    assert_eq!(
-        events.column_by_name("email").unwrap().data_type(),
-        &DataType::Utf8
-    );
-    let amounts = events
-        .column_by_name("amount")
-        .unwrap()
-        .as_primitive::<Decimal128Type>();
+    assert_eq!(events.column_by_name("user_id").unwrap().as_string::<i32>().value(2), "3");
+    assert_eq!(events.column_by_name("email").unwrap().data_type(), &DataType::Utf8);
+    let amounts = events.column_by_name("amount").unwrap().as_primitive::<Decimal128Type>();
     assert_eq!(amounts.value(0), 1_000);
-    let properties = events
-        .column_by_name("properties")
-        .unwrap()
-        .as_string::<i32>();
+    let properties = events.column_by_name("properties").unwrap().as_string::<i32>();
     assert_eq!(properties.value(0), r#"{"colour":"red"}"#);
     assert!(properties.is_null(1));
 }
@@ -120,11 +71,7 @@ fn a_computed_column_is_refused_with_the_right_name() {
 // If this fails, one strange property stops a night's batch.
 #[test]
 fn a_property_may_change_its_type() {
-    let properties = [
-        Some(r#"{"a":1}"#),
-        Some(r#"{"a":"one"}"#),
-        Some(r#"{"a":{"b":[1]}}"#),
-    ];
+    let properties = [Some(r#"{"a":1}"#), Some(r#"{"a":"one"}"#), Some(r#"{"a":{"b":[1]}}"#)];
     let batch = batch(vec![
         ("ts", text(&[Some("2025-01-31"); 3])),
         ("event", text(&[Some("e"); 3])),
@@ -132,11 +79,7 @@ fn a_property_may_change_its_type() {
     ]);
     let conformed = conformer().conform(&batch, 0).unwrap();
     assert_eq!(conformed.events.num_rows(), 3);
-    let kept = conformed
-        .events
-        .column_by_name("properties")
-        .unwrap()
-        .as_string::<i32>();
+    let kept = conformed.events.column_by_name("properties").unwrap().as_string::<i32>();
     assert_eq!(kept.iter().collect::<Vec<_>>(), properties);
 }
 

@@ -35,9 +35,7 @@ pub(crate) fn texts(array: &ArrayRef, name: &str, faults: &mut Faults) -> Result
             let text = cast(array, &DataType::Utf8).map_err(failed)?;
             let is_lost = |&row: &usize| array.is_valid(row) && text.is_null(row);
             for row in (0..array.len()).filter(is_lost) {
-                faults.add(row, || {
-                    format!("{name} is not text: its bytes are not UTF-8")
-                });
+                faults.add(row, || format!("{name} is not text: its bytes are not UTF-8"));
             }
             Ok(text)
         }
@@ -81,20 +79,12 @@ fn is_scalar(data_type: &DataType) -> bool {
 }
 
 fn float_texts(values: &Float64Array, plain: &StringArray, is_narrow: bool) -> StringArray {
-    let exact_max = if is_narrow {
-        16_777_216.0
-    } else {
-        EXACT_INTEGER_MAX
-    };
+    let exact_max = if is_narrow { 16_777_216.0 } else { EXACT_INTEGER_MAX };
     (0..values.len())
         .map(|row| {
             let value = values.is_valid(row).then(|| values.value(row))?;
             let is_whole = value.fract() == 0.0 && value.abs() <= exact_max;
-            Some(if is_whole {
-                (value as i64).to_string()
-            } else {
-                plain.value(row).to_owned()
-            })
+            Some(if is_whole { (value as i64).to_string() } else { plain.value(row).to_owned() })
         })
         .collect()
 }
@@ -112,11 +102,7 @@ mod tests {
     fn read(array: &ArrayRef) -> (Vec<Option<String>>, usize) {
         let mut faults = Faults::default();
         let text = texts(array, "user_id", &mut faults).unwrap();
-        let text = text
-            .as_string::<i32>()
-            .iter()
-            .map(|t| t.map(str::to_owned))
-            .collect();
+        let text = text.as_string::<i32>().iter().map(|t| t.map(str::to_owned)).collect();
         (text, faults.into_reasons().len())
     }
 
@@ -125,34 +111,17 @@ mod tests {
     fn whole_floats_are_integers() {
         let floats = Float64Array::from(vec![Some(42.0), Some(-1.0), Some(0.5), None, Some(1e300)]);
         let (texts, faults) = read(&ref_of(floats));
-        assert_eq!(
-            texts[..4],
-            [
-                Some("42".into()),
-                Some("-1".into()),
-                Some("0.5".into()),
-                None
-            ]
-        );
+        assert_eq!(texts[..4], [Some("42".into()), Some("-1".into()), Some("0.5".into()), None]);
         assert!(texts[4].is_some());
         assert_eq!(faults, 0);
     }
 
     #[test]
     fn scalars_are_text_and_lists_are_not() {
-        assert_eq!(
-            read(&ref_of(Int64Array::from(vec![7]))).0,
-            [Some("7".into())]
-        );
-        assert_eq!(
-            read(&ref_of(BooleanArray::from(vec![true]))).0,
-            [Some("true".into())]
-        );
+        assert_eq!(read(&ref_of(Int64Array::from(vec![7]))).0, [Some("7".into())]);
+        assert_eq!(read(&ref_of(BooleanArray::from(vec![true]))).0, [Some("true".into())]);
         let bytes = BinaryArray::from(vec![Some(b"ok".as_slice()), Some(b"\xff"), None]);
-        assert_eq!(
-            read(&ref_of(bytes)),
-            (vec![Some("ok".into()), None, None], 1)
-        );
+        assert_eq!(read(&ref_of(bytes)), (vec![Some("ok".into()), None, None], 1));
         let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1)]), None]);
         assert_eq!(read(&ref_of(lists)), (vec![None, None], 1));
     }

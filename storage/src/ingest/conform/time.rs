@@ -55,9 +55,7 @@ pub(crate) fn timestamps(
         .map(|(row, us)| match (us, missing) {
             (Some(us), _) if in_range(&us) => us,
             (Some(us), _) => {
-                faults.add(row, || {
-                    format!("{name} is {} the years 1900 to 2200", side(us))
-                });
+                faults.add(row, || format!("{name} is {} the years 1900 to 2200", side(us)));
                 0
             }
             (None, MissingTime::Fill(us)) if array.is_null(row) => us,
@@ -67,9 +65,7 @@ pub(crate) fn timestamps(
             }
         })
         .collect();
-    Ok(Arc::new(
-        TimestampMicrosecondArray::from(checked).with_timezone("UTC"),
-    ))
+    Ok(Arc::new(TimestampMicrosecondArray::from(checked).with_timezone("UTC")))
 }
 
 fn side(us: i64) -> &'static str {
@@ -113,9 +109,7 @@ fn parse(array: &ArrayRef, name: &str, faults: &mut Faults) -> Result<ArrayRef> 
             let wide = wide.as_primitive::<Int64Type>();
             by_row(faults, &|row| {
                 let number = wide.is_valid(row).then(|| wide.value(row));
-                number
-                    .and_then(of_integer)
-                    .ok_or_else(|| not_a_time(number))
+                number.and_then(of_integer).ok_or_else(|| not_a_time(number))
             })
         }
         t if t.is_floating() => {
@@ -180,10 +174,7 @@ fn of_text(text: &str) -> Result<i64, String> {
     let parsed = if all_digits {
         trimmed.parse().ok().and_then(of_integer)
     } else {
-        Cursor {
-            rest: trimmed.as_bytes(),
-        }
-        .timestamp()
+        Cursor { rest: trimmed.as_bytes() }.timestamp()
     };
     parsed.ok_or_else(|| format!("{} is not a time, {WANTED}", quoted(text)))
 }
@@ -242,17 +233,10 @@ impl Cursor<'_> {
 
     /// Digits after the point; from the seventh on they are cut off.
     fn fraction_us(&mut self) -> Option<i64> {
-        let digits = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (fraction, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        let micros = fraction
-            .iter()
-            .take(6)
-            .fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+        let micros = fraction.iter().take(6).fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
         let missing = 6_u32.saturating_sub(u32::try_from(digits).ok()?);
         (digits > 0).then(|| micros * 10_i64.pow(missing))
     }
@@ -276,11 +260,7 @@ impl Cursor<'_> {
         if self.rest.first() == Some(&b':') {
             self.take()?;
         }
-        let minutes = if self.rest.is_empty() {
-            0
-        } else {
-            self.two_digits()?
-        };
+        let minutes = if self.rest.is_empty() { 0 } else { self.two_digits()? };
         if hours > 23 || minutes > 59 {
             return None;
         }
@@ -304,19 +284,13 @@ impl Cursor<'_> {
 
     /// A number of at most so many digits, and how many it has.
     fn number(&mut self, digits_max: usize) -> Option<(u32, usize)> {
-        let digits = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if digits == 0 || digits > digits_max {
             return None;
         }
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        let number = number
-            .iter()
-            .fold(0_u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+        let number = number.iter().fold(0_u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
         Some((number, digits))
     }
 }
@@ -337,9 +311,7 @@ mod tests {
         let times = timestamps(array, "ts", MissingTime::Reject, &mut faults).unwrap();
         let mut reasons = faults.into_reasons();
         let times = times.as_primitive::<TimestampMicrosecondType>();
-        (0..times.len())
-            .map(|row| reasons.remove(&row).map_or(Ok(times.value(row)), Err))
-            .collect()
+        (0..times.len()).map(|row| reasons.remove(&row).map_or(Ok(times.value(row)), Err)).collect()
     }
 
     fn read_text(text: &str) -> Result<i64, String> {
@@ -370,10 +342,7 @@ mod tests {
         let midnight = NOON_US - 43_200_000_000;
         assert_eq!(read_text("2025-01-31"), Ok(midnight));
         assert_eq!(read_text("20250131"), Ok(midnight));
-        assert_eq!(
-            read_text("2025-01-31T12:00:00.1234567Z"),
-            Ok(NOON_US + 123_456)
-        );
+        assert_eq!(read_text("2025-01-31T12:00:00.1234567Z"), Ok(NOON_US + 123_456));
     }
 
     // If this fails, events land in times that nobody meant.
@@ -399,10 +368,7 @@ mod tests {
             ("99999999999999999999999", "not a time"),
         ] {
             let answer = read_text(text);
-            assert!(
-                answer.as_ref().is_err_and(|why| why.contains(reason)),
-                "{text}: {answer:?}"
-            );
+            assert!(answer.as_ref().is_err_and(|why| why.contains(reason)), "{text}: {answer:?}");
         }
     }
 
@@ -418,16 +384,8 @@ mod tests {
         let answers = read(&ref_of(numbers));
         assert_eq!(answers[0], Ok(NOON_US));
         assert_eq!(answers[1], Ok(NOON_US - 43_200_000_000));
-        assert!(
-            answers[2]
-                .as_ref()
-                .is_err_and(|why| why.contains("7 is not a time"))
-        );
-        assert!(
-            answers[3]
-                .as_ref()
-                .is_err_and(|why| why.contains("missing"))
-        );
+        assert!(answers[2].as_ref().is_err_and(|why| why.contains("7 is not a time")));
+        assert!(answers[3].as_ref().is_err_and(|why| why.contains("missing")));
         let floats = Float64Array::from(vec![1_738_324_800.5, f64::NAN, f64::INFINITY, 3.0]);
         let answers = read(&ref_of(floats));
         assert_eq!(answers[0], Ok(NOON_US + 500_000));

@@ -8,11 +8,7 @@ use crate::log::action::{
 };
 
 fn object(path: &str) -> ObjectRef {
-    ObjectRef {
-        path: path.into(),
-        bytes: 1,
-        crc32: 0,
-    }
+    ObjectRef { path: path.into(), bytes: 1, crc32: 0 }
 }
 
 fn data_file(path: &str) -> Action {
@@ -34,18 +30,11 @@ fn data_file(path: &str) -> Action {
 }
 
 fn run(first_id: u32) -> DictionaryRun {
-    DictionaryRun {
-        object: object("run"),
-        first_id,
-        count: 1,
-    }
+    DictionaryRun { object: object("run"), first_id, count: 1 }
 }
 
 fn links() -> LinkFile {
-    LinkFile {
-        object: object("links"),
-        links: 1,
-    }
+    LinkFile { object: object("links"), links: 1 }
 }
 
 fn map() -> Action {
@@ -78,33 +67,21 @@ fn ingest_of_anonymous_events() -> Commit {
 }
 
 fn ingest_of_new_identifiers() -> Commit {
-    (
-        Operation::Ingest,
-        vec![Action::AddDictionaryRun(run(3)), data_file("new"), map()],
-    )
+    (Operation::Ingest, vec![Action::AddDictionaryRun(run(3)), data_file("new"), map()])
 }
 
 fn ingest_of_links() -> Commit {
-    (
-        Operation::Ingest,
-        vec![Action::AddLinks(links()), data_file("new"), map()],
-    )
+    (Operation::Ingest, vec![Action::AddLinks(links()), data_file("new"), map()])
 }
 
 fn ingest_of_rejects_only() -> Commit {
-    let rejected = RejectedFile {
-        object: object("rejected"),
-        rows: 1,
-    };
+    let rejected = RejectedFile { object: object("rejected"), rows: 1 };
     (Operation::Ingest, vec![Action::AddRejected(rejected)])
 }
 
 fn compaction(removed: &[&str]) -> Commit {
     let removals = removed.iter().map(|path| removal(path));
-    (
-        Operation::Compact,
-        removals.chain([data_file("merged")]).collect(),
-    )
+    (Operation::Compact, removals.chain([data_file("merged")]).collect())
 }
 
 fn map_compaction() -> Commit {
@@ -112,48 +89,30 @@ fn map_compaction() -> Commit {
 }
 
 fn run_compaction() -> Commit {
-    let action = Action::ReplaceDictionaryRuns {
-        removed: vec!["a".into()],
-        added: vec![run(0)],
-    };
+    let action = Action::ReplaceDictionaryRuns { removed: vec!["a".into()], added: vec![run(0)] };
     (Operation::CompactIdentities, vec![action])
 }
 
 fn link_compaction() -> Commit {
-    let action = Action::ReplaceLinks {
-        removed: vec!["a".into()],
-        added: vec![links()],
-    };
+    let action = Action::ReplaceLinks { removed: vec!["a".into()], added: vec![links()] };
     (Operation::CompactIdentities, vec![action])
 }
 
 fn refresh(segments: &[u32]) -> Commit {
-    (
-        Operation::RefreshSegments,
-        segments.iter().map(|id| segment(*id)).collect(),
-    )
+    (Operation::RefreshSegments, segments.iter().map(|id| segment(*id)).collect())
 }
 
 fn catalog() -> Commit {
-    (
-        Operation::ChangeCatalog,
-        vec![Action::SetCatalog(object("catalog"))],
-    )
+    (Operation::ChangeCatalog, vec![Action::SetCatalog(object("catalog"))])
 }
 
 fn drop_of_segment(segment_id: u32) -> Commit {
     let drop = Action::DropSegment { segment_id };
-    (
-        Operation::ChangeCatalog,
-        vec![Action::SetCatalog(object("catalog")), drop],
-    )
+    (Operation::ChangeCatalog, vec![Action::SetCatalog(object("catalog")), drop])
 }
 
 fn expiry() -> Commit {
-    let action = Action::ExpireVersions {
-        oldest_readable: 1,
-        objects_before_us: 0,
-    };
+    let action = Action::ExpireVersions { oldest_readable: 1, objects_before_us: 0 };
     (Operation::ExpireVersions, vec![action])
 }
 
@@ -179,11 +138,7 @@ fn assert_both_ways(wanted: bool, left: &Commit, right: &Commit) {
 
 #[test]
 fn two_ingests_conflict_whatever_they_bring() {
-    let ingests = [
-        ingest_of_anonymous_events(),
-        ingest_of_new_identifiers(),
-        ingest_of_links(),
-    ];
+    let ingests = [ingest_of_anonymous_events(), ingest_of_new_identifiers(), ingest_of_links()];
     for left in &ingests {
         for right in &ingests {
             assert_both_ways(true, left, right);
@@ -201,11 +156,7 @@ fn rejected_rows_conflict_with_rejected_rows() {
 
 #[test]
 fn compaction_and_ingest_do_not_conflict() {
-    assert_both_ways(
-        false,
-        &compaction(&["a", "b"]),
-        &ingest_of_new_identifiers(),
-    );
+    assert_both_ways(false, &compaction(&["a", "b"]), &ingest_of_new_identifiers());
     assert_both_ways(false, &compaction(&["a", "b"]), &ingest_of_links());
 }
 
