@@ -76,7 +76,7 @@ fn run(command: Command) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start threads", &error))?;
     let outcome = match command {
-        Command::Sql(arguments) => sql::run(arguments, &runtime),
+        Command::Sql(arguments) => sql::run(&arguments, &runtime),
         Command::Init(arguments) => runtime.block_on(until_interrupted(init::run(arguments))),
         Command::Ingest(arguments) => runtime.block_on(until_interrupted(ingest::run(arguments))),
         Command::Segments(arguments) => {

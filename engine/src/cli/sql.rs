@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs what was asked; without anything to run and with a person at the terminal, the shell.
-pub(crate) fn run(arguments: Arguments, runtime: &Runtime) -> Outcome {
+pub(crate) fn run(arguments: &Arguments, runtime: &Runtime) -> Outcome {
     let place = arguments.database.as_deref().unwrap_or("memory://");
     let engine = runtime.block_on(arguments.machine.builder().open(place))?;
     let session = engine.session();

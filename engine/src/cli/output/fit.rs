@@ -39,7 +39,7 @@ fn zip(columns: &[usize], widths: &[usize]) -> Vec<(usize, usize)> {
 fn choose(natural: &[usize], available: usize) -> (Vec<usize>, Vec<usize>) {
     let minimal = |column: usize| natural[column].min(WIDTH_MIN) + FRAME;
     let count = natural.len();
-    if 1 + (0..count).map(minimal).sum::<usize>() <= available {
+    if (0..count).map(minimal).sum::<usize>() < available {
         return ((0..count).collect(), Vec::new());
     }
     let mut taken = 1 + FRAME + 1;

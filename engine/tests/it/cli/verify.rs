@@ -31,11 +31,11 @@ fn a_flipped_bit_is_found_and_has_its_exit_code() {
 fn data_file(folder: &Path) -> Option<PathBuf> {
     let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.find_map(|path| {
-        if path.is_dir() { data_file(&path) } else { Some(path) }.filter(is_data_file)
+        if path.is_dir() { data_file(&path) } else { Some(path) }.filter(|path| is_data_file(path))
     })
 }
 
-fn is_data_file(path: &PathBuf) -> bool {
+fn is_data_file(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "parquet")
         && path.components().any(|part| part.as_os_str() == "events")
 }
