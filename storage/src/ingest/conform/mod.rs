@@ -22,7 +22,7 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{filter_record_batch, take_record_batch};
-use arrow::datatypes::{Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,6 +71,7 @@ impl Conformer {
     /// computed and not taken in, or two of one name.
     pub(crate) fn conform(&self, batch: &RecordBatch, first_row: u64) -> Result<Conformed> {
         check_columns(batch.schema_ref())?;
+        let batch = &with_typed_nulls(batch)?;
         let mut faults = Faults::default();
         let columns = self
             .schema
@@ -153,6 +154,28 @@ impl Conformer {
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
             .map_err(|error| Error::Internal(format!("columns make no batch: {error}")))
     }
+}
+
+/// A column that never held a value has a type of its own in Arrow, whose values do not say that
+/// they are NULL; as text they do.
+fn with_typed_nulls(batch: &RecordBatch) -> Result<RecordBatch> {
+    let is_untyped = |field: &Field| *field.data_type() == DataType::Null;
+    if !batch.schema_ref().fields().iter().any(|field| is_untyped(field)) {
+        return Ok(batch.clone());
+    }
+    let rows = batch.num_rows();
+    let typed = batch.schema_ref().fields().iter().zip(batch.columns());
+    let typed = typed.map(|(field, column)| match is_untyped(field) {
+        true => (
+            field.as_ref().clone().with_data_type(DataType::Utf8).with_nullable(true),
+            new_null_array(&DataType::Utf8, rows),
+        ),
+        false => (field.as_ref().clone(), Arc::clone(column)),
+    });
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = typed.unzip();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+        .map_err(|error| Error::Internal(format!("typed columns make no batch: {error}")))
 }
 
 fn check_columns(schema: &SchemaRef) -> Result<()> {

@@ -90,3 +90,22 @@ fn nothing_in_gives_nothing_out() {
     assert_eq!(conformed.events.num_rows(), 0);
     assert!(conformed.rejected.is_empty());
 }
+
+// If this fails, a file with an identifier column that nobody filled is rejected row by row.
+#[test]
+fn a_column_without_any_value_is_null() {
+    let nothing = || -> ArrayRef { Arc::new(arrow::array::NullArray::new(1)) };
+    let batch = batch(vec![
+        ("ts", text(&[Some("2025-01-31")])),
+        ("event", text(&[Some("a")])),
+        ("email", nothing()),
+        ("amount", nothing()),
+        ("channel", nothing()),
+        ("colour", nothing()),
+    ]);
+    let conformed = conformer().conform(&batch, 0).unwrap();
+    assert_eq!((conformed.events.num_rows(), conformed.rejected.len()), (1, 0));
+    for name in ["email", "amount", "channel", "properties"] {
+        assert_eq!(conformed.events.column_by_name(name).unwrap().null_count(), 1, "{name}");
+    }
+}
