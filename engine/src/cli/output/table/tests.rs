@@ -1,3 +1,5 @@
+//! Tables as they look on a terminal.
+
 use super::*;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use std::sync::Arc;
