@@ -1,4 +1,4 @@
-//! One entry of the log as bytes: one line of JSON and the trailer of a [`frame`](crate::frame).
+//! One entry of the log as bytes: one line of JSON and the trailer of a [`crate::frame`].
 
 use super::action::LogEntry;
 use crate::bucket::Bucket;
