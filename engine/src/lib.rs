@@ -46,3 +46,8 @@ pub use habitue_storage::ingest::{DuplicateRow, IngestSummary};
 pub use habitue_storage::verify::VerifyReport;
 pub use ingest::{IngestProgress, IngestRequest};
 pub use maintain::{MaintainRequest, MaintainSummary};
+
+/// The program of the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

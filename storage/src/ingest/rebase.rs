@@ -1,10 +1,9 @@
 //! The commit of an ingest, and what happens when another writer was faster.
 //!
-//! On a conflict the newest snapshot is loaded and the event ids of this ingest are looked up in
-//! the files that it did not know. If none of them is there and no number of an identifier changed,
-//! the files stay as they are. Else each file is read back, rows that the others brought leave it,
-//! the rest is stitched again and written again. The old files stay for garbage collection: after
-//! a commit attempt nothing is deleted.
+//! On a conflict the newest snapshot is loaded, and each file of this ingest is read back: rows that
+//! the others brought leave it, and the rest is stitched again, because the others may have taken
+//! its identifiers' numbers, and written again. The old files stay for garbage collection: after a
+//! commit attempt nothing is deleted.
 
 use super::session::{Ingest, unseen, with_identifiers};
 use super::write::ChunkToWrite;
