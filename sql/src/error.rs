@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 pub use habitue_storage::ErrorKind;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A result of the SQL layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -119,6 +120,24 @@ pub enum Error {
     NotAllowed {
         /// What was tried.
         what: String,
+    },
+    /// The session has no right to this.
+    #[error("{what} is not allowed: this session has no right to it")]
+    NoRight {
+        /// What was tried.
+        what: &'static str,
+    },
+    /// The statement ran longer than the session allows.
+    #[error("the statement was stopped: it took longer than the limit of {limit:?}")]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The query answers more rows than the session allows.
+    #[error("the answer was stopped: it has more rows than the limit of {limit} (add LIMIT)")]
+    TooManyRows {
+        /// The limit.
+        limit: u64,
     },
     /// The memory limit does not suffice.
     #[error("the query needs more memory than the limit allows. {message}")]

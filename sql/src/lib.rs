@@ -17,5 +17,8 @@ mod tables;
 
 pub use error::{Error, ErrorKind, Named, Result};
 pub use position::Position;
-pub use session::{Answer, Database, DatabaseOptions, LocalFiles, Session};
-pub use statements::split as split_statements;
+pub use session::{
+    Answer, Database, DatabaseOptions, LocalFiles, Parameter, Prepared, Rights, Session,
+    SessionOptions,
+};
+pub use statements::{Effect, split as split_statements};

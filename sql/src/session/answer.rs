@@ -14,18 +14,20 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// The rows; dropping it cancels the query.
     pub stream: SendableRecordBatchStream,
+    /// How many events or rows the statement added, if it is one that adds.
+    pub rows_added: Option<u64>,
 }
 
 impl Answer {
     /// An answer of rows that are computed as they are read.
     pub(crate) fn of_stream(stream: SendableRecordBatchStream) -> Self {
-        Self { schema: stream.schema(), stream }
+        Self { schema: stream.schema(), stream, rows_added: None }
     }
 
     /// An answer of rows that are in memory.
     pub(crate) fn of_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
-        let stream = MemoryStream::try_new(batches, schema.clone(), None)?;
-        Ok(Self { schema, stream: Box::pin(stream) })
+        let stream = MemoryStream::try_new(batches, schema, None)?;
+        Ok(Self::of_stream(Box::pin(stream)))
     }
 
     /// One row with one column, `message`.
@@ -35,16 +37,24 @@ impl Answer {
 
     /// A row for each message.
     pub(crate) fn of_messages(messages: impl IntoIterator<Item = String>) -> Result<Self> {
-        let field = Field::new("message", DataType::Utf8, false);
-        let schema = Arc::new(Schema::new(vec![field]));
+        let schema = message_schema();
         let column: ArrayRef = Arc::new(StringArray::from_iter_values(messages));
         let batch = RecordBatch::try_new(schema.clone(), vec![column])
             .map_err(|error| crate::Error::from_datafusion(error.into(), ""))?;
         Self::of_batches(schema, vec![batch])
     }
 
+    pub(crate) fn with_rows_added(self, rows: u64) -> Self {
+        Self { rows_added: Some(rows), ..self }
+    }
+
     /// All rows.
     pub async fn collect(self) -> Result<Vec<RecordBatch>> {
         Ok(self.stream.try_collect().await?)
     }
+}
+
+/// The answer of statements that change something.
+pub(crate) fn message_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("message", DataType::Utf8, false)]))
 }

@@ -1,7 +1,7 @@
 //! One open database: its store, its memory limit and its threads, shared by its sessions.
 
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{Session, SessionOptions};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -70,7 +70,12 @@ impl Database {
 
     /// A new session with default settings and no temporary tables.
     pub fn session(&self) -> Session {
-        Session::new(self.clone())
+        self.session_with(SessionOptions::default())
+    }
+
+    /// A new session with rights and limits of its own.
+    pub fn session_with(&self, options: SessionOptions) -> Session {
+        Session::new(self.clone(), options)
     }
 
     /// The store under it.

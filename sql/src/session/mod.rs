@@ -7,17 +7,26 @@
 mod answer;
 mod catalog;
 mod database;
+mod limits;
 mod load;
 mod pinned;
+mod prepared;
 mod query;
+mod rights;
 mod settings;
 
 pub use answer::Answer;
+pub(crate) use answer::message_schema;
 pub(crate) use database::STORE_URL;
 pub use database::{Database, DatabaseOptions, LocalFiles};
+pub use limits::SessionOptions;
+pub(crate) use limits::{Deadline, until};
 pub(crate) use load::needs_of;
 pub(crate) use pinned::{Pinned, SegmentKey};
+pub(crate) use prepared::row_of;
+pub use prepared::{Parameter, Prepared};
 pub(crate) use query::Query;
+pub use rights::Rights;
 pub(crate) use settings::{AsOf, Pruning, Settings, parse_time};
 
 use crate::error::{Error, Result};
@@ -26,9 +35,12 @@ use crate::statements::{self, Located};
 use crate::table_functions;
 use catalog::Temporary;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::common::ScalarValue;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use habitue_storage::snapshot::Snapshot;
+use limits::{SessionMemory, at_most};
 use std::sync::Arc;
 
 /// The catalog that holds the database.
@@ -47,15 +59,16 @@ pub(crate) const MAIN: &str = "main";
 #[derive(Clone)]
 pub struct Session {
     database: Database,
+    options: SessionOptions,
     context: SessionContext,
     temporary: Arc<Temporary>,
 }
 
 impl Session {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: Database, options: SessionOptions) -> Self {
         let temporary = Arc::new(Temporary::default());
-        let context = base_context(&database, &temporary);
-        Self { database, context, temporary }
+        let context = base_context(&database, &options, &temporary);
+        Self { database, options, context, temporary }
     }
 
     /// Runs one statement; a query is computed as its answer is read.
@@ -89,8 +102,28 @@ impl Session {
         &self.database
     }
 
+    /// Understands one statement, which may have `?` or `$1`, `$2`, … in place of values. Nothing
+    /// is run.
+    pub async fn prepare(&self, sql: &str) -> Result<Prepared> {
+        Prepared::new(self, sql).await
+    }
+
+    /// What its statements may do and cost.
+    pub fn options(&self) -> &SessionOptions {
+        &self.options
+    }
+
     async fn run_statement(&self, statement: Located) -> Result<Answer> {
-        Box::pin(statements::run(self, statement)).await
+        self.run_with(statement, Vec::new()).await
+    }
+
+    async fn run_with(&self, statement: Located, values: Vec<ScalarValue>) -> Result<Answer> {
+        self.options.rights.ensure(statement.statement.effect())?;
+        let answer = Box::pin(statements::run(self, statement, values)).await?;
+        Ok(match self.options.rows_max {
+            Some(rows_max) => Answer { stream: at_most(rows_max, answer.stream), ..answer },
+            None => answer,
+        })
     }
 
     /// The snapshot that the settings ask for.
@@ -121,18 +154,22 @@ impl Session {
     }
 }
 
-fn base_context(database: &Database, temporary: &Temporary) -> SessionContext {
+fn base_context(
+    database: &Database,
+    options: &SessionOptions,
+    temporary: &Temporary,
+) -> SessionContext {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, MAIN)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
         .with_target_partitions(database.options().threads.max(1));
-    let options = config.options_mut();
-    options.sql_parser.collect_spans = true;
-    options.extensions.insert(Settings::default());
+    let settings = config.options_mut();
+    settings.sql_parser.collect_spans = true;
+    settings.extensions.insert(Settings::default());
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
-        .with_runtime_env(database.runtime().clone());
+        .with_runtime_env(runtime_of(database, options));
     let mut context = SessionContext::new_with_state(with_our_rules(state).build());
     let catalog = Arc::new(MemoryCatalogProvider::new());
     // A new memory catalog takes any schema.
@@ -140,6 +177,18 @@ fn base_context(database: &Database, temporary: &Temporary) -> SessionContext {
     context.register_catalog(CATALOG, catalog);
     register_functions(&mut context);
     context
+}
+
+/// The runtime of the database, with the session's own memory if that is limited.
+fn runtime_of(database: &Database, options: &SessionOptions) -> Arc<RuntimeEnv> {
+    let shared = database.runtime();
+    match options.memory_bytes_max {
+        None => shared.clone(),
+        Some(bytes_max) => {
+            let memory = SessionMemory::new(shared.memory_pool.clone(), bytes_max);
+            Arc::new(RuntimeEnv { memory_pool: Arc::new(memory), ..shared.as_ref().clone() })
+        }
+    }
 }
 
 /// The functions that need no snapshot.

@@ -2,11 +2,15 @@
 
 use crate::error::{Error, Named, Result};
 use crate::session::catalog::{HabitueCatalog, catalogs_with};
-use crate::session::{Answer, CATALOG, LocalFiles, MAIN, Pinned, Session, needs_of};
+use crate::session::{
+    Answer, CATALOG, Deadline, LocalFiles, MAIN, Pinned, Session, needs_of, until,
+};
+use crate::statements::Effect;
 use crate::suggestion::nearest;
 use crate::{functions, segments, table_functions, tables};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -19,6 +23,7 @@ pub(crate) struct Query {
     context: SessionContext,
     pinned: Arc<Pinned>,
     local_files: LocalFiles,
+    deadline: Option<Deadline>,
 }
 
 impl Query {
@@ -35,7 +40,10 @@ impl Query {
             .with_catalog_list(catalogs)
             .build();
         let mut context = SessionContext::new_with_state(state);
-        let local_files = session.database().options().local_files;
+        let local_files = match session.options().rights.allow(Effect::Files) {
+            true => session.database().options().local_files,
+            false => LocalFiles::Refused,
+        };
         if local_files == LocalFiles::Allowed {
             context = context.enable_url_table();
         }
@@ -44,7 +52,8 @@ impl Query {
         tables::register(&context);
         table_functions::register_table_functions(&context)?;
         catalog.plan_views_in(&context);
-        Ok(Self { context, pinned, local_files })
+        let deadline = session.options().statement_time_max.map(Deadline::after);
+        Ok(Self { context, pinned, local_files, deadline })
     }
 
     pub(crate) fn pinned(&self) -> &Arc<Pinned> {
@@ -53,6 +62,13 @@ impl Query {
 
     /// Plans a statement and reads what it needs.
     pub(crate) async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
+        match self.deadline {
+            Some(deadline) => deadline.hold(self.plan_in_time(statement)).await,
+            None => self.plan_in_time(statement).await,
+        }
+    }
+
+    async fn plan_in_time(&self, statement: Statement) -> Result<LogicalPlan> {
         let planned = self.context.state().statement_to_plan(statement).await;
         let plan = match planned {
             Ok(plan) => plan,
@@ -65,8 +81,10 @@ impl Query {
     /// Runs a plan; its rows are computed as they are read.
     pub(crate) async fn answer(&self, plan: LogicalPlan) -> Result<Answer> {
         self.refuse_local_files(&plan)?;
-        let frame = self.context.execute_logical_plan(plan).await?;
-        let stream = frame.execute_stream().await?;
+        let stream = match self.deadline {
+            Some(deadline) => until(deadline, deadline.hold(self.execute(plan)).await?),
+            None => self.execute(plan).await?,
+        };
         // `information_schema` plans views while it is read, so the context must live as long.
         let keep = self.context.clone();
         let schema = stream.schema();
@@ -75,6 +93,11 @@ impl Query {
             batch
         });
         Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
+    }
+
+    async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let frame = self.context.execute_logical_plan(plan).await?;
+        Ok(frame.execute_stream().await?)
     }
 
     fn refuse_local_files(&self, plan: &LogicalPlan) -> Result<()> {

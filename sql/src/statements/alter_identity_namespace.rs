@@ -9,7 +9,7 @@ use crate::statements::words::Words;
 use habitue_storage::catalog::Namespace;
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AlterIdentityNamespace {
     pub(super) name: String,
     pub(super) options: Vec<NamespaceOption>,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const TIER_DEFAULT: u8 = 3;
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CreateIdentityNamespace {
     pub(super) name: String,
     pub(super) options: Vec<NamespaceOption>,

@@ -10,7 +10,7 @@ use habitue_storage::segment::NewSegmentVersion;
 use std::collections::BTreeSet;
 
 /// A parsed statement.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CreateSegment {
     pub(super) name: String,
     pub(super) replace: Replace,

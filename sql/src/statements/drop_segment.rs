@@ -11,7 +11,7 @@ use habitue_storage::store::Store;
 use std::collections::BTreeSet;
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DropSegment {
     pub(super) name: String,
     pub(super) missing: Missing,

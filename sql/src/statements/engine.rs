@@ -1,9 +1,10 @@
 //! Statements of the engine: queries, temporary tables and views, settings.
 
 use crate::error::{Error, Result};
-use crate::session::{Answer, Session};
-use crate::statements::Statement;
+use crate::session::{Answer, Session, message_schema};
 use crate::statements::words::Words;
+use crate::statements::{Shape, Statement};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{LogicalPlan, Statement as PlannedStatement};
 use datafusion::sql::parser::{ResetStatement, Statement as EngineStatement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
@@ -15,7 +16,25 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Statement> {
     Ok(Statement::Engine(Box::new(statement)))
 }
 
-pub(super) async fn run(session: &Session, statement: EngineStatement) -> Result<Answer> {
+/// What it wants and answers.
+pub(super) async fn shape(session: &Session, statement: &EngineStatement) -> Result<Shape> {
+    let changes_settings = match statement {
+        EngineStatement::Statement(sql) => matches!(sql.as_ref(), SqlStatement::Set(_)),
+        EngineStatement::Reset(_) => true,
+        _ => false,
+    };
+    if changes_settings {
+        return Ok(Shape::of_change(message_schema()));
+    }
+    let plan = session.query().await?.plan(statement.clone()).await?;
+    Shape::of_plan(&plan)
+}
+
+pub(super) async fn run(
+    session: &Session,
+    statement: EngineStatement,
+    values: Vec<ScalarValue>,
+) -> Result<Answer> {
     match &statement {
         EngineStatement::Statement(sql) => match sql.as_ref() {
             // A setting that makes the snapshot unreadable must be changeable without one.
@@ -33,6 +52,10 @@ pub(super) async fn run(session: &Session, statement: EngineStatement) -> Result
     }
     let query = session.query().await?;
     let plan = query.plan(statement).await?;
+    let plan = match values.is_empty() {
+        true => plan,
+        false => plan.with_param_values(values)?,
+    };
     query.answer(plan).await
 }
 

@@ -2,13 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::session::{Answer, Session};
-use crate::statements::create_segment;
-use crate::statements::insert_events;
 use crate::statements::words::Words;
-use datafusion::sql::parser::DFParser;
+use crate::statements::{Shape, create_segment, insert_events};
+use datafusion::sql::parser::{DFParser, Statement};
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Explain {
     /// `EXPLAIN` and its options.
     pub(super) opening: &'static str,
@@ -42,14 +41,21 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<Option<Explain>> {
 
 impl Explain {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
+        let query = session.query().await?;
+        let plan = query.plan(self.statement()?).await?;
+        query.answer(plan).await
+    }
+
+    pub(super) async fn shape(&self, session: &Session) -> Result<Shape> {
+        let plan = session.query().await?.plan(self.statement()?).await?;
+        Shape::of_plan(&plan)
+    }
+
+    /// The engine's own EXPLAIN of the query.
+    fn statement(&self) -> Result<Statement> {
         let sql = format!("{} {}", self.opening, self.query);
         let parsed = DFParser::parse_sql(&sql);
         let mut statements = parsed.map_err(|error| Error::from_datafusion(error, &sql))?;
-        let Some(statement) = statements.pop_front() else {
-            return Err(Error::invalid("EXPLAIN", "a query is wanted"));
-        };
-        let query = session.query().await?;
-        let plan = query.plan(statement).await?;
-        query.answer(plan).await
+        statements.pop_front().ok_or_else(|| Error::invalid("EXPLAIN", "a query is wanted"))
     }
 }

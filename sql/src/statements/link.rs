@@ -11,7 +11,7 @@ use habitue_storage::identity::{NamedIdentifier, Statement};
 const SOURCE: &str = "sql";
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StateLink {
     pub(super) one: NamedIdentifier,
     pub(super) other: NamedIdentifier,

@@ -9,14 +9,17 @@ mod chain;
 mod create_identity_namespace;
 mod create_segment;
 mod drop_segment;
+mod effect;
 mod engine;
 mod explain;
 mod insert_events;
 mod link;
 mod namespace_options;
+mod placeholders;
 mod rebuild_identities;
 mod refresh_segments;
 mod segment_query;
+mod shape;
 mod show_segments;
 mod words;
 
@@ -26,18 +29,22 @@ use crate::session::{Answer, AsOf, Session, Settings};
 use alter_identity_namespace::AlterIdentityNamespace;
 use create_identity_namespace::CreateIdentityNamespace;
 use create_segment::CreateSegment;
+use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use drop_segment::DropSegment;
+pub use effect::Effect;
 use explain::Explain;
 use insert_events::InsertEvents;
 use link::StateLink;
+pub(crate) use placeholders::numbered;
 use rebuild_identities::RebuildIdentities;
 use refresh_segments::RefreshSegments;
+pub(crate) use shape::{Answers, Shape, shape};
 use words::Words;
 
 /// A statement.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Statement {
     AlterIdentityNamespace(AlterIdentityNamespace),
     CreateIdentityNamespace(CreateIdentityNamespace),
@@ -53,8 +60,18 @@ pub(crate) enum Statement {
     Engine(Box<EngineStatement>),
 }
 
+impl Statement {
+    /// The statement when it takes in events.
+    pub(crate) fn insert_events(&self) -> Option<&InsertEvents> {
+        match self {
+            Self::InsertEvents(statement) => Some(statement),
+            _ => None,
+        }
+    }
+}
+
 /// A statement and the text up to its end, in which its errors find their place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Located {
     pub(crate) statement: Statement,
     pub(crate) text: String,
@@ -147,8 +164,12 @@ fn parse_ours(words: &mut Words<'_>) -> Result<Option<Statement>> {
     Ok(show_segments::parse(words).then_some(Statement::ShowSegments))
 }
 
-/// Runs a statement.
-pub(crate) async fn run(session: &Session, statement: Located) -> Result<Answer> {
+/// Runs a statement with values in the places of its parameters.
+pub(crate) async fn run(
+    session: &Session,
+    statement: Located,
+    values: Vec<ScalarValue>,
+) -> Result<Answer> {
     let text = statement.text;
     let answer = match statement.statement {
         Statement::AlterIdentityNamespace(statement) => statement.run(session).await,
@@ -156,12 +177,12 @@ pub(crate) async fn run(session: &Session, statement: Located) -> Result<Answer>
         Statement::CreateSegment(statement) => statement.run(session).await,
         Statement::DropSegment(statement) => statement.run(session).await,
         Statement::Explain(statement) => statement.run(session).await,
-        Statement::InsertEvents(statement) => statement.run(session).await,
+        Statement::InsertEvents(statement) => statement.run(session, values).await,
         Statement::RefreshSegments(statement) => statement.run(session).await,
         Statement::RebuildIdentities(statement) => statement.run(session).await,
         Statement::StateLink(statement) => statement.run(session).await,
         Statement::ShowSegments => show_segments::run(session).await,
-        Statement::Engine(statement) => engine::run(session, *statement).await,
+        Statement::Engine(statement) => engine::run(session, *statement, values).await,
     };
     answer.map_err(|error| error.with_position_in(&text))
 }

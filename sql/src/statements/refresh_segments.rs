@@ -7,14 +7,14 @@ use crate::statements::ensure_newest;
 use crate::statements::segment_query::SegmentQuery;
 use crate::statements::words::Words;
 use crate::tables::columns::{bigints, one_batch, required, schema, texts};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use habitue_storage::catalog::{Catalog, SegmentKind};
 use habitue_storage::log::action::SegmentVersion;
 use habitue_storage::segment::NewSegmentVersion;
 use std::sync::Arc;
 
 /// A parsed statement.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RefreshSegments {
     /// This one, from the others as they are.
     One(String),
@@ -57,7 +57,18 @@ impl RefreshSegments {
             true => Vec::new(),
             false => session.database().store().publish_segments(computed).await?,
         };
-        answer(&names, &published)
+        answer(self.schema(), &names, &published)
+    }
+
+    /// The columns of its answer.
+    pub(super) fn schema(&self) -> SchemaRef {
+        schema([
+            required("name", DataType::Utf8),
+            required("version", DataType::Int64),
+            required("customers", DataType::Int64),
+            required("entered", DataType::Int64),
+            required("left", DataType::Int64),
+        ])
     }
 
     /// The segments to compute, each after those that it reads.
@@ -115,14 +126,7 @@ async fn compute(name: &str, query: &Query) -> Result<NewSegmentVersion> {
     })
 }
 
-fn answer(names: &[String], published: &[SegmentVersion]) -> Result<Answer> {
-    let schema = schema([
-        required("name", DataType::Utf8),
-        required("version", DataType::Int64),
-        required("customers", DataType::Int64),
-        required("entered", DataType::Int64),
-        required("left", DataType::Int64),
-    ]);
+fn answer(schema: SchemaRef, names: &[String], published: &[SegmentVersion]) -> Result<Answer> {
     let columns = vec![
         texts(names),
         bigints(published.iter().map(|version| version.number)),
