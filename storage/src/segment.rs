@@ -8,8 +8,9 @@ use crate::log::action::{Action, ObjectRef, Operation, SegmentVersion};
 use crate::log::commit::{CommitOutcome, DraftCommit};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use roaring::RoaringBitmap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// So often publishing is tried again when others commit in between.
@@ -66,6 +67,69 @@ impl Store {
         }
         let version = based_on.version;
         Err(Error::Conflict { based_on: version, version })
+    }
+
+    /// Gives a segment a definition and its first version under it, as one commit: there is never
+    /// a definition without members. `edit` must put the segment `name` into the catalog; it may
+    /// run again when others commit in between.
+    ///
+    /// # Errors
+    /// What `edit` says, and what the store says; then nothing is changed.
+    pub async fn define_segment(
+        &self,
+        name: &str,
+        edit: impl Fn(&mut Catalog) -> Result<()> + Send + Sync,
+        computed_at: u64,
+        members: RoaringBitmap,
+    ) -> Result<SegmentVersion> {
+        let further = |snapshot: Arc<Snapshot>, catalog: &Catalog| {
+            let defined = catalog.segments.get(name).map(|segment| NewSegmentVersion {
+                segment_id: segment.id,
+                defined_at_us: segment.defined_at_us,
+                computed_at,
+                members: members.clone(),
+            });
+            let (store, name) = (self.clone(), name.to_owned());
+            let version = async move {
+                let undefined = || Error::Internal(format!("segment '{name}' was not defined"));
+                let segment = defined.ok_or_else(undefined)?;
+                let version = store.write_segment(&snapshot, &segment).await?;
+                Ok(vec![Action::AddSegmentVersion(version)])
+            };
+            version.boxed()
+        };
+        let committed = self.update_catalog_and(edit, further).await?;
+        let catalog = self.catalog(&committed).await?;
+        let versions = catalog
+            .segments
+            .get(name)
+            .and_then(|segment| committed.segment_versions.get(&segment.id)?.last());
+        versions.cloned().ok_or_else(|| Error::Internal(format!("segment '{name}' has no version")))
+    }
+
+    /// Forgets segments and their versions, as one commit. `choose` names those that go; it may run
+    /// again when others commit in between.
+    ///
+    /// # Errors
+    /// What `choose` says, and what the store says; then nothing is changed.
+    pub async fn drop_segments(
+        &self,
+        choose: impl Fn(&Catalog) -> Result<BTreeSet<String>> + Send + Sync,
+    ) -> Result<()> {
+        let edit = |catalog: &mut Catalog| {
+            let names = choose(catalog)?;
+            catalog.segments.retain(|name, _| !names.contains(name));
+            Ok(())
+        };
+        let further = |snapshot: Arc<Snapshot>, catalog: &Catalog| {
+            // Numbers of segments are never used twice, so what has no name is needed by nobody.
+            let named: BTreeSet<u32> =
+                catalog.segments.values().map(|segment| segment.id).collect();
+            let unnamed = snapshot.segment_versions.keys().filter(|id| !named.contains(id));
+            let actions = unnamed.map(|&segment_id| Action::DropSegment { segment_id }).collect();
+            future::ready(Ok(actions)).boxed()
+        };
+        self.update_catalog_and(edit, further).await.map(drop)
     }
 
     /// The customers of a bitmap of a segment.

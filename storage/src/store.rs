@@ -13,7 +13,8 @@ use crate::log::commit::{self, Climb, CommitOutcome, DraftCommit};
 use crate::log::{entry, replay};
 use crate::snapshot::{CommitSummary, Snapshot};
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures::TryStreamExt;
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, TryStreamExt};
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -246,6 +247,16 @@ impl Store {
         &self,
         edit: impl Fn(&mut Catalog) -> Result<()> + Send + Sync,
     ) -> Result<Arc<Snapshot>> {
+        self.update_catalog_and(edit, |_, _| future::ready(Ok(Vec::new())).boxed()).await
+    }
+
+    /// Changes the catalog, and whatever must become true in the same commit: `further` is asked
+    /// for it with the snapshot and the changed catalog of each attempt.
+    pub(crate) async fn update_catalog_and<'a>(
+        &self,
+        edit: impl Fn(&mut Catalog) -> Result<()> + Send + Sync,
+        further: impl Fn(Arc<Snapshot>, &Catalog) -> BoxFuture<'a, Result<Vec<Action>>> + Send + Sync,
+    ) -> Result<Arc<Snapshot>> {
         let mut snapshot = self.snapshot().await?;
         for _ in 0..CATALOG_TRIES {
             let before = self.catalog(&snapshot).await?;
@@ -256,11 +267,13 @@ impl Store {
             }
             ensure_namespaces_stay(&before, &after)?;
             ensure_rules_stay(&before, &after)?;
+            let mut actions = further(Arc::clone(&snapshot), &after).await?;
+            actions.push(Action::SetCatalog(write_catalog(self.bucket(), &after).await?));
             let draft = DraftCommit {
                 based_on: Arc::clone(&snapshot),
                 operation: Operation::ChangeCatalog,
                 events_added: 0,
-                actions: vec![Action::SetCatalog(write_catalog(self.bucket(), &after).await?)],
+                actions,
             };
             match self.commit(draft).await? {
                 CommitOutcome::Committed(committed) => return Ok(committed),

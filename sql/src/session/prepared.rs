@@ -45,8 +45,9 @@ impl Prepared {
     pub(super) async fn new(session: &Session, sql: &str) -> Result<Self> {
         let sql = statements::numbered(sql)?;
         let mut found = statements::parse(&sql)?;
-        let (1, Some(statement)) = (found.len(), found.pop()) else {
-            let reason = format!("one statement is wanted, {} came", found.len());
+        let count = found.len();
+        let (1, Some(statement)) = (count, found.pop()) else {
+            let reason = format!("one statement is wanted, {count} came");
             return Err(Error::invalid("the text", reason));
         };
         session.options().rights.ensure(statement.statement.effect())?;

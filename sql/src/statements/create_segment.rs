@@ -6,7 +6,6 @@ use crate::statements::ensure_newest;
 use crate::statements::segment_query::SegmentQuery;
 use crate::statements::words::Words;
 use habitue_storage::catalog::{Catalog, SegmentDefinition, SegmentKind};
-use habitue_storage::segment::NewSegmentVersion;
 use std::collections::BTreeSet;
 
 /// A parsed statement.
@@ -64,22 +63,16 @@ impl CreateSegment {
         let members = planned.compute(&query).await?;
         let customers = members.len();
         let defined_at_us = store.bucket().local_now().timestamp_micros();
-        let snapshot = store.update_catalog(|catalog| {
+        let edit = |catalog: &mut Catalog| {
+            // Another session may have been faster.
+            self.ensure_free(catalog).map_err(refused)?;
+            ensure_no_circle(&self.name, &uses, catalog).map_err(refused)?;
             self.define(catalog, &uses, defined_at_us);
             Ok(())
-        });
-        let catalog = store.catalog(snapshot.await?.as_ref()).await?;
-        let Some(defined) = catalog.segments.get(&self.name) else {
-            return Err(Error::unknown(Named::Segment, self.name, []));
         };
-        let published = store.publish_segments(vec![NewSegmentVersion {
-            segment_id: defined.id,
-            defined_at_us,
-            computed_at: query.pinned().snapshot().version,
-            members,
-        }]);
-        let number = published.await?.first().map_or(1, |version| version.number);
-        let name = &self.name;
+        let computed_at = query.pinned().snapshot().version;
+        let version = store.define_segment(&self.name, edit, computed_at, members).await?;
+        let (name, number) = (&self.name, version.number);
         Answer::of_message(format!("segment '{name}' version {number}: {customers} customers"))
     }
 
@@ -111,6 +104,11 @@ impl CreateSegment {
     pub(super) fn query_sql(&self) -> &str {
         &self.sql
     }
+}
+
+/// What the newest catalog says against it, in the store's words.
+fn refused(error: Error) -> habitue_storage::Error {
+    habitue_storage::Error::invalid("CREATE SEGMENT", error.to_string())
 }
 
 /// A segment may not read itself, not through others either.

@@ -5,9 +5,6 @@ use crate::session::{Answer, Session};
 use crate::statements::ensure_newest;
 use crate::statements::words::Words;
 use habitue_storage::catalog::Catalog;
-use habitue_storage::log::action::{Action, Operation};
-use habitue_storage::log::commit::{CommitOutcome, DraftCommit};
-use habitue_storage::store::Store;
 use std::collections::BTreeSet;
 
 /// A parsed statement.
@@ -62,18 +59,13 @@ impl DropSegment {
             };
         }
         let names = self.names(&catalog)?;
-        let ids = names.iter().filter_map(|name| Some(catalog.segments.get(name)?.id)).collect();
-        store
-            .update_catalog(|catalog| {
-                // A segment that came to read this one meanwhile must be seen.
-                let still = self.names(catalog).map_err(|error| {
-                    habitue_storage::Error::invalid("DROP SEGMENT", error.to_string())
-                })?;
-                catalog.segments.retain(|name, _| !still.contains(name));
-                Ok(())
-            })
-            .await?;
-        drop_versions(store, ids).await?;
+        // A segment that came to read this one meanwhile must be seen.
+        let choose = |catalog: &Catalog| {
+            let refused =
+                |error: Error| habitue_storage::Error::invalid("DROP SEGMENT", error.to_string());
+            self.names(catalog).map_err(refused)
+        };
+        store.drop_segments(choose).await?;
         let names = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
         Answer::of_message(format!("dropped {}", names.join(", ")))
     }
@@ -94,21 +86,5 @@ impl DropSegment {
             }
             names.extend(used_by);
         }
-    }
-}
-
-/// Lets the versions of dropped segments go; numbers are never used twice, so nobody needs them.
-async fn drop_versions(store: &Store, segment_ids: Vec<u32>) -> Result<()> {
-    let actions = segment_ids.into_iter().map(|segment_id| Action::DropSegment { segment_id });
-    let draft = DraftCommit {
-        based_on: store.snapshot().await?,
-        operation: Operation::ChangeCatalog,
-        events_added: 0,
-        actions: actions.collect(),
-    };
-    match store.commit(draft).await? {
-        CommitOutcome::Committed(_) => Ok(()),
-        // Whoever was faster dropped them too: nothing else touches a segment without a name.
-        CommitOutcome::Conflict { .. } => Ok(()),
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod errors;
+mod limits;
+mod prepared;
 mod pruning;
 mod reading;
 mod segments;

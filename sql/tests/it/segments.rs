@@ -31,6 +31,36 @@ async fn a_refresh_says_who_entered_and_who_left() {
 }
 
 #[tokio::test]
+async fn a_segment_comes_and_goes_in_one_commit() {
+    let session = small_shop().await.session();
+    let newest = "SELECT max(version) FROM system.commits";
+    for (sql, version) in [
+        (BUYERS.to_owned(), "5"),
+        (BUYERS.replace("CREATE", "CREATE OR REPLACE"), "6"),
+        ("DROP SEGMENT buyers".to_owned(), "7"),
+    ] {
+        run(&session, &sql).await;
+        assert_eq!(value_of(&session, newest).await, version, "{sql}");
+    }
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.segment_versions").await, "0");
+}
+
+#[tokio::test]
+async fn of_two_who_create_a_segment_at_once_one_is_refused() {
+    let database = small_shop().await;
+    let sessions = [database.session(), database.session()];
+    let [one, other] = sessions.each_ref().map(|session| rows_of(session, BUYERS));
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!([one.is_ok(), other.is_ok()].iter().filter(|ok| **ok).count(), 1);
+    let refused = one.and(other).unwrap_err().to_string();
+    assert!(refused.contains("'buyers' exists already"), "{refused}");
+    assert_eq!(
+        value_of(&sessions[0], "SELECT max(version) FROM system.segment_versions").await,
+        "1"
+    );
+}
+
+#[tokio::test]
 async fn segments_that_read_segments_are_refreshed_after_them() {
     let session = small_shop().await.session();
     run(&session, BUYERS).await;
