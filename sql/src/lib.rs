@@ -3,6 +3,8 @@
 //! A [`Database`] is opened over a store; each [`Session`] of it runs SQL. Every query sees one
 //! snapshot from its start to its end.
 
+#[cfg(feature = "access")]
+pub mod access;
 mod error;
 mod events;
 mod functions;
