@@ -8,7 +8,8 @@ use habitue::{Engine, Format, IngestRequest};
 use std::path::{Path, PathBuf};
 
 fn real_data(file: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let beside =
+        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../shared/data");
     let folder = std::env::var_os("HABITUE_REAL_DATA").map_or(beside, PathBuf::from);
     let path = folder.join(file);
     if !path.exists() {

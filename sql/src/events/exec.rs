@@ -10,8 +10,6 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::projection::{ProjectionMapping, ProjectionTargets};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -21,8 +19,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
 use futures::StreamExt;
 use habitue_storage::identity::IdentityMap;
@@ -71,7 +68,7 @@ impl EventScanExec {
         pinned: &Pinned,
         report: PruningReport,
     ) -> Self {
-        let properties = properties_over(&input, &outputs, schema);
+        let properties = properties_over(&input, schema);
         Self {
             input,
             outputs: outputs.into(),
@@ -84,7 +81,7 @@ impl EventScanExec {
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
-        let properties = properties_over(&input, &self.outputs, self.schema());
+        let properties = properties_over(&input, self.schema());
         Self { input, properties, ..self.clone() }
     }
 
@@ -98,39 +95,13 @@ impl EventScanExec {
     }
 }
 
-fn properties_over(
-    input: &Arc<dyn ExecutionPlan>,
-    outputs: &[OutputColumn],
-    schema: SchemaRef,
-) -> Arc<PlanProperties> {
+fn properties_over(input: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
-        equivalences_over(input, outputs, schema),
+        EquivalenceProperties::new(schema),
         input.properties().output_partitioning().clone(),
         EmissionType::Incremental,
         input.properties().boundedness,
     ))
-}
-
-/// The order of the input is that of the output: a sort may have been pushed below this node, and
-/// who asked for it must find it here. What is known of an identifier's order says nothing about
-/// its customer's.
-fn equivalences_over(
-    input: &Arc<dyn ExecutionPlan>,
-    outputs: &[OutputColumn],
-    schema: SchemaRef,
-) -> EquivalenceProperties {
-    let stored = outputs.iter().enumerate().filter_map(|(place, output)| match *output {
-        OutputColumn::Stored(source) => {
-            let field = |schema: &SchemaRef, place: usize| schema.field(place).name().clone();
-            let from: Arc<dyn PhysicalExpr> =
-                Arc::new(Column::new(&field(&input.schema(), source), source));
-            let to: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&field(&schema, place), place));
-            Some((from, ProjectionTargets::from(vec![(to, place)])))
-        }
-        OutputColumn::CustomerOf(_) => None,
-    });
-    let mapping = stored.collect::<ProjectionMapping>();
-    input.equivalence_properties().project(&mapping, schema)
 }
 
 /// The batch with the columns of the output.
@@ -200,8 +171,10 @@ impl ExecutionPlan for EventScanExec {
         vec![&self.input]
     }
 
+    /// The order is kept, but who pushes a sort below a node takes its columns for those of its
+    /// input, place by place, and would sort by identifiers where customers are wanted.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![false]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Keys are in the order of their names. Of two values at the same time the one whose JSON text is
-//! greater counts, so that the answer does not depend on the order of rows. What is no JSON object
-//! is left out; NULL when nothing is left.
+//! greater counts, so that the answer does not depend on the order of rows. Keys that begin with
+//! `$` say something of the call (`$context`), not of the person, and are left out, as is what is
+//! no JSON object; NULL when nothing is left.
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimestampMicrosecondType};
@@ -65,7 +66,7 @@ impl Traits {
         let Ok(traits) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(traits) else {
             return;
         };
-        for (key, value) in traits {
+        for (key, value) in traits.into_iter().filter(|(key, _)| !key.starts_with('$')) {
             self.observe_value(key, time, value.get());
         }
     }
@@ -159,6 +160,15 @@ mod tests {
     #[test]
     fn numbers_keep_their_text() {
         assert_eq!(merged(&[(r#"{"n":1.10}"#, 1)]).as_deref(), Some(r#"{"n":1.10}"#));
+    }
+
+    #[test]
+    fn what_belongs_to_the_call_is_no_trait() {
+        assert_eq!(
+            merged(&[(r#"{"$context":{"ip":"x"},"a":1}"#, 1)]).as_deref(),
+            Some(r#"{"a":1}"#)
+        );
+        assert_eq!(merged(&[(r#"{"$context":{}}"#, 1)]), None);
     }
 
     #[test]

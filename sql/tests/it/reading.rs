@@ -1,6 +1,8 @@
 //! Reading events. Breaks for a user if this fails: ordinary SQL over events is wrong or dies.
 
 use crate::small_shop::{empty_database, error_of, rows_of, small_shop, value_of};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use habitue_sql::LocalFiles;
 
 #[tokio::test]
@@ -109,4 +111,27 @@ async fn every_table_can_be_read() {
     }
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'customers'";
     assert_eq!(value_of(&session, columns).await, "7");
+}
+
+// Breaks for a user if this fails: ORDER BY fails, or sorts by something else.
+#[tokio::test]
+async fn any_column_can_be_sorted_by_whether_it_is_selected_or_not() {
+    let session = small_shop().await.session();
+    for (sql, expected) in [
+        ("SELECT customer_id FROM events ORDER BY ts DESC, event_id LIMIT 2", "first"),
+        ("SELECT event, properties FROM events ORDER BY customer_id DESC, event_id", "all"),
+        ("SELECT customer_id, event, properties FROM events ORDER BY event_id", "all"),
+        ("SELECT amount FROM events ORDER BY properties, customer_id, event_id LIMIT 3", "first"),
+    ] {
+        let rows = rows_of(&session, sql).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let count: usize = rows.iter().map(arrow::array::RecordBatch::num_rows).sum();
+        assert_eq!(count == 12, expected == "all", "{sql}");
+    }
+    let by_customer = "SELECT customer_id FROM events ORDER BY customer_id NULLS LAST, properties";
+    let mut customers = Vec::new();
+    for batch in rows_of(&session, by_customer).await.unwrap() {
+        customers.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+    }
+    assert!(customers.is_sorted() && customers.len() == 11, "{customers:?}");
 }

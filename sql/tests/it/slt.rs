@@ -54,7 +54,7 @@ fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sql_word_answers_as_its_file_says() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/slt");
     let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut failures = Vec::new();
     let only = std::env::var("SLT").unwrap_or_default();

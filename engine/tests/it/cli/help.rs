@@ -5,11 +5,11 @@ use super::habitue;
 /// Run with `HABITUE_WRITE_GOLDEN=1` to write the texts anew, then read the difference.
 #[track_caller]
 fn assert_help(arguments: &[&str], golden: &str) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cli/help");
+    let folder = format!("{}/tests/it/cli/help", std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let path = format!("{folder}/{golden}.txt");
     let said = habitue(arguments).output();
     if std::env::var_os("HABITUE_WRITE_GOLDEN").is_some() {
-        std::fs::create_dir_all(folder).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(&path, &said).unwrap();
     }
     assert_eq!(said, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 /// A file of the real data, when it is there.
 fn real(path: &str) -> Option<PathBuf> {
-    let beside_the_project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let beside_the_project =
+        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../shared/data");
     let folder = std::env::var_os("HABITUE_REAL_DATA").map_or(beside_the_project, PathBuf::from);
     let file = folder.join(path);
     if !file.exists() {
