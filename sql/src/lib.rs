@@ -7,6 +7,8 @@
 pub mod access;
 mod error;
 mod events;
+#[cfg(feature = "flight")]
+pub mod flight;
 mod functions;
 mod position;
 mod rules;

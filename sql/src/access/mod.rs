@@ -27,6 +27,8 @@ pub(crate) use scram::{ScramClientFirst, ScramExchange};
 pub use session_tokens::SessionToken;
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use tls::TlsFiles;
+#[cfg(feature = "flight")]
+pub(crate) use tls::common_name;
 pub use token::{NewToken, TokenEntry};
 pub use user::UserEntry;
 pub use users_file::UsersFile;
@@ -124,7 +126,7 @@ impl Access {
         let permit = loop {
             let permit = self.inner.hashing.acquire().await;
             let permit = permit.map_err(|_| AccessError::ShuttingDown)?;
-            match locked(&self.inner.throttle).wait(&attempt, Instant::now()) {
+            match self.wait_of(&attempt) {
                 None => break permit,
                 Some(wait) => {
                     drop(permit);
@@ -165,7 +167,7 @@ impl Access {
         // Nobody guesses a token, so a right one never waits for the wrong ones of a neighbour.
         let attempt = Attempt::of_peer(peer);
         let error = self.refused(&attempt);
-        if let Some(wait) = locked(&self.inner.throttle).wait(&attempt, Instant::now()) {
+        if let Some(wait) = self.wait_of(&attempt) {
             tokio::time::sleep(wait).await;
         }
         Err(error)
@@ -208,7 +210,7 @@ impl Access {
     ) -> Result<(Principal, String), AccessError> {
         let users = self.users()?.unwrap_or_default();
         let attempt = Attempt::new(user, peer);
-        while let Some(wait) = locked(&self.inner.throttle).wait(&attempt, Instant::now()) {
+        while let Some(wait) = self.wait_of(&attempt) {
             sleep_at_most(wait).await?;
         }
         let proven = exchange.finish(client_final);
@@ -220,6 +222,11 @@ impl Access {
             }
             _ => Err(self.refused(&attempt)),
         }
+    }
+
+    /// How long an attempt has to wait; the lock is not held while it does.
+    fn wait_of(&self, attempt: &Attempt) -> Option<Duration> {
+        locked(&self.inner.throttle).wait(attempt, Instant::now())
     }
 
     fn admitted(&self, attempt: &Attempt, name: &str, role: Role, proof: Proof) -> Principal {

@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod pinned;
 mod prepared;
+pub(crate) mod progress;
 mod query;
 mod rights;
 mod settings;
@@ -25,6 +26,8 @@ pub(crate) use load::needs_of;
 pub(crate) use pinned::{Pinned, SegmentKey};
 pub(crate) use prepared::row_of;
 pub use prepared::{Parameter, Prepared};
+#[cfg(feature = "flight")]
+pub(crate) use progress::Progress;
 pub(crate) use query::Query;
 pub use rights::Rights;
 pub(crate) use settings::{AsOf, Pruning, Settings, parse_time};

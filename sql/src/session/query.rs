@@ -60,6 +60,12 @@ impl Query {
         &self.pinned
     }
 
+    /// The tables and functions as the statement finds them.
+    #[cfg(feature = "flight")]
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
     /// Plans a statement and reads what it needs.
     pub(crate) async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
         match self.deadline {

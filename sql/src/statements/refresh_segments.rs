@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Named, Result};
 use crate::segments::Members;
-use crate::session::{Answer, Query, Session};
+use crate::session::{Answer, Query, Session, progress};
 use crate::statements::ensure_newest;
 use crate::statements::segment_query::SegmentQuery;
 use crate::statements::words::Words;
@@ -46,7 +46,8 @@ impl RefreshSegments {
         let query = session.query().await?;
         let names = self.names(query.pinned().catalog())?;
         let mut computed = Vec::with_capacity(names.len());
-        for name in &names {
+        for (done, name) in names.iter().enumerate() {
+            progress::report(done, names.len());
             let version = compute(name, &query).await.map_err(|error| Error::InSegment {
                 name: name.clone(),
                 source: Box::new(error),
