@@ -116,7 +116,7 @@ impl Server {
         let prepared = self.prepare(&caller.client, &request.query).await?;
         // Without columns a client knows that it is an update and runs it once, by DoPut.
         let dataset_schema = match prepared.answers_rows() {
-            true => schema_bytes(&schema_of(&prepared, caller.client.options().wire))?,
+            true => schema_bytes(&schema_of(&prepared, caller.client.wire()))?,
             false => Bytes::new(),
         };
         let parameters = prepared.parameters().iter().map(|parameter| {

@@ -23,16 +23,12 @@ pub(super) struct Caller {
     pub(super) client: Arc<ClientSession>,
     /// Whether the client keeps its session by the cookie that answers carry.
     wants_cookie: bool,
-    accepts_zstd: bool,
 }
 
 impl Caller {
-    /// The answer, with the session's cookie and compressed or not, as the client has it.
+    /// The answer, with the session's cookie if the client needs it.
     pub(super) fn response<T>(&self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
-        if !self.accepts_zstd && !self.client.options().grpc_compression {
-            response.disable_compression();
-        }
         let cookie = format!("{SESSION_COOKIE}={}; Path=/; HttpOnly", self.client.id);
         if self.wants_cookie
             && let Ok(cookie) = AsciiMetadataValue::try_from(cookie)
@@ -103,8 +99,7 @@ impl Server {
         let make = || self.session_of(&principal);
         let client = self.sessions.find(&owner, wanted, Instant::now(), make)?;
         let wants_cookie = !matches!(authorization, Authorization::Token { session: Some(_), .. });
-        let accepts_zstd = accepts_zstd(&metadata);
-        Ok((Caller { owner, client, wants_cookie, accepts_zstd }, message))
+        Ok((Caller { owner, client, wants_cookie }, message))
     }
 
     /// Who needs no header: the holder of a certificate, or everybody on a server that asks nobody.
@@ -160,10 +155,4 @@ async fn password_in(
     let Some(first) = first.filter(|first| !first.payload.is_empty()) else { return Ok(None) };
     let login = BasicAuth::decode(first.payload);
     login.map(Some).map_err(|_| Status::unauthenticated("the Handshake cannot be understood"))
-}
-
-/// A client that lists zstd wants it: only those do that were told to.
-fn accepts_zstd(metadata: &MetadataMap) -> bool {
-    let accepted = metadata.get("grpc-accept-encoding").and_then(|value| value.to_str().ok());
-    accepted.is_some_and(|list| list.split(',').any(|name| name.trim() == "zstd"))
 }

@@ -8,7 +8,7 @@ use crate::flight::handle::Handle;
 use crate::flight::status::status_of;
 use crate::flight::stream::{RowStream, RunGuard, cancelled_status, guarded};
 use crate::flight::wire::WireOptions;
-use crate::session::{Prepared, Progress, progress, row_of};
+use crate::session::{Prepared, Progress, counted, progress, row_of};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -161,6 +161,7 @@ impl Execution {
         let answer = self.prepared.run(Vec::new()).await?;
         let (schema, rows_added) = (answer.schema.clone(), answer.rows_added);
         let mut batches = answer.collect().await?;
+        let rows_added = rows_added.or_else(|| counted(&batches));
         // A statement that promised no columns has nothing to say.
         batches.retain(|_| schema.fields().len() == self.schema().fields().len());
         Ok(Done { batches, rows_added })

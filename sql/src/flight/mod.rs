@@ -15,6 +15,7 @@
 
 mod action;
 mod caller;
+mod compression;
 mod connections;
 mod credentials;
 mod execution;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, interval, sleep};
 use tonic::codec::CompressionEncoding;
+use tonic::service::interceptor::InterceptedService;
 
 /// gRPC is HTTP/2.
 const PROTOCOLS: [&[u8]; 1] = [b"h2"];
@@ -93,7 +95,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .add_service(service)
+        .add_service(InterceptedService::new(service, compression::only_what_is_wanted))
         .serve_with_incoming_shutdown(connections, shutdown.clone().asked());
     tokio::select! {
         // It fails only when a connection cannot be taken over, and ours always can.

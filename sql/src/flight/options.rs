@@ -18,8 +18,6 @@ const CATALOG: &str = "catalog";
 const SCHEMA: &str = "schema";
 /// `none`, `lz4` or `zstd`: how the buffers of answers are compressed.
 const IPC_COMPRESSION: &str = "flight.ipc_compression";
-/// Whether gRPC compresses messages as the client accepts it.
-const GRPC_COMPRESSION: &str = "flight.grpc_compression";
 /// Whether dictionary columns are sent as such.
 const DICTIONARIES: &str = "flight.dictionaries";
 
@@ -56,12 +54,7 @@ async fn set_one(
         SCHEMA => place(&client.session, DEFAULT_SCHEMA, crate::session::MAIN, value).await,
         IPC_COMPRESSION => {
             let compression = compression(value)?;
-            client.change_options(|options| options.wire.compression = compression);
-            Ok(())
-        }
-        GRPC_COMPRESSION => {
-            let on = flag(value)?;
-            client.change_options(|options| options.grpc_compression = on);
+            client.change_wire(|wire| wire.compression = compression);
             Ok(())
         }
         DICTIONARIES => {
@@ -69,7 +62,7 @@ async fn set_one(
                 true => Dictionaries::Kept,
                 false => Dictionaries::Expanded,
             };
-            client.change_options(|options| options.wire.dictionaries = kept);
+            client.change_wire(|wire| wire.dictionaries = kept);
             Ok(())
         }
         other => set_setting(&client.session, other, value).await,
@@ -170,18 +163,17 @@ fn refusal(error: &Error) -> Refused {
 pub(super) fn get(client: &ClientSession) -> HashMap<String, SessionOptionValue> {
     let state = client.session.context().state();
     let config = state.config_options();
-    let options = client.options();
-    let compression = match options.wire.compression {
+    let wire = client.wire();
+    let compression = match wire.compression {
         Some(CompressionType::LZ4_FRAME) => "lz4",
         Some(CompressionType::ZSTD) => "zstd",
         _ => "none",
     };
-    let kept = options.wire.dictionaries == Dictionaries::Kept;
+    let kept = wire.dictionaries == Dictionaries::Kept;
     let mut found = HashMap::from([
         (CATALOG.to_owned(), config.catalog.default_catalog.as_str().into()),
         (SCHEMA.to_owned(), config.catalog.default_schema.as_str().into()),
         (IPC_COMPRESSION.to_owned(), compression.into()),
-        (GRPC_COMPRESSION.to_owned(), options.grpc_compression.into()),
         (DICTIONARIES.to_owned(), kept.into()),
     ]);
     for entry in Settings::of(config).entries() {

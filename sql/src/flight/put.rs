@@ -66,7 +66,7 @@ impl Server {
         refuse_transaction(command.transaction_id.as_ref())?;
         let prepared = self.prepare(&caller.client, &command.query).await?;
         ensure_without_parameters(&prepared)?;
-        let execution = Execution::new(prepared, None, caller.client.options().wire);
+        let execution = Execution::new(prepared, None, caller.client.wire());
         let execution = caller.client.keep_execution(execution)?;
         self.run_to_end(&caller.client, &execution).await
     }
@@ -107,7 +107,7 @@ impl Server {
             ensure_fit(wanted, values)?;
         }
         let values = values.filter(|_| wanted > 0);
-        let wire = caller.client.options().wire;
+        let wire = caller.client.wire();
         let execution = Execution::new(statement.prepared.clone(), values, wire);
         let execution = owner.keep_execution(execution)?;
         self.run_to_end(&owner, &execution).await

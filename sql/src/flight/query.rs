@@ -98,7 +98,7 @@ impl Server {
         refuse_transaction(command.transaction_id.as_ref())?;
         let prepared = self.prepare(&caller.client, &command.query).await?;
         ensure_without_parameters(&prepared)?;
-        let wire = caller.client.options().wire;
+        let wire = caller.client.wire();
         caller.client.keep_execution(Execution::new(prepared, None, wire))
     }
 
@@ -109,7 +109,7 @@ impl Server {
     ) -> Result<Arc<Execution>, Status> {
         let handle = Handle::from_bytes(&command.prepared_statement_handle)?;
         let (owner, statement) = self.sessions.prepared(&caller.owner, handle)?;
-        let wire = caller.client.options().wire;
+        let wire = caller.client.wire();
         let prepared = statement.prepared.clone();
         owner.keep_execution(Execution::new(prepared, statement.bound()?, wire))
     }
@@ -148,7 +148,7 @@ impl Server {
         caller: &Caller,
         command: &Command,
     ) -> Result<SchemaResult, Status> {
-        let wire = caller.client.options().wire;
+        let wire = caller.client.wire();
         let schema = match command {
             Command::CommandStatementQuery(query) => {
                 schema_of(&self.prepare(&caller.client, &query.query).await?, wire)

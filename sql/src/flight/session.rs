@@ -18,14 +18,6 @@ const PREPARED_MAX: usize = 1024;
 /// The oldest ticket that is not being read makes room for the next.
 const EXECUTIONS_MAX: usize = 256;
 
-/// How answers are sent to this client.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ClientOptions {
-    pub(super) wire: WireOptions,
-    /// Whether messages are compressed by gRPC, as the client accepts it.
-    pub(super) grpc_compression: bool,
-}
-
 /// A prepared statement of a client, with the values that it bound.
 pub(super) struct PreparedStatement {
     pub(super) prepared: Prepared,
@@ -60,7 +52,8 @@ pub(super) struct ClientSession {
     pub(super) session: Session,
     /// Whether one client alone is in it: one that logged in, or that sends its cookie.
     alone: AtomicBool,
-    options: Mutex<ClientOptions>,
+    /// How answers are sent to this client.
+    wire: Mutex<WireOptions>,
     used_at: Mutex<Instant>,
     kept: Mutex<Kept>,
 }
@@ -84,7 +77,7 @@ impl ClientSession {
             owner: owner.to_owned(),
             session,
             alone: AtomicBool::new(false),
-            options: Mutex::default(),
+            wire: Mutex::default(),
             used_at: Mutex::new(now),
             kept: Mutex::default(),
         }
@@ -106,12 +99,12 @@ impl ClientSession {
         ))
     }
 
-    pub(super) fn options(&self) -> ClientOptions {
-        *lock(&self.options)
+    pub(super) fn wire(&self) -> WireOptions {
+        *lock(&self.wire)
     }
 
-    pub(super) fn change_options(&self, change: impl FnOnce(&mut ClientOptions)) {
-        change(&mut lock(&self.options));
+    pub(super) fn change_wire(&self, change: impl FnOnce(&mut WireOptions)) {
+        change(&mut lock(&self.wire));
     }
 
     pub(super) fn touch(&self, now: Instant) {

@@ -1,7 +1,7 @@
 //! What a statement answers.
 
 use crate::error::Result;
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
@@ -52,6 +52,15 @@ impl Answer {
     pub async fn collect(self) -> Result<Vec<RecordBatch>> {
         Ok(self.stream.try_collect().await?)
     }
+}
+
+/// How many rows the engine says it added: it answers an INSERT with one row, `count`.
+pub(crate) fn counted(batches: &[RecordBatch]) -> Option<u64> {
+    let [batch] = batches else { return None };
+    let schema = batch.schema();
+    let [field] = &schema.fields()[..] else { return None };
+    let counts = batch.column(0).as_any().downcast_ref::<UInt64Array>()?;
+    (field.name() == "count" && counts.len() == 1).then(|| counts.value(0))
 }
 
 /// The answer of statements that change something.

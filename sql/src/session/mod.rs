@@ -17,7 +17,7 @@ mod rights;
 mod settings;
 
 pub use answer::Answer;
-pub(crate) use answer::message_schema;
+pub(crate) use answer::{counted, message_schema};
 pub(crate) use database::STORE_URL;
 pub use database::{Database, DatabaseOptions, LocalFiles};
 pub use limits::SessionOptions;

@@ -1,7 +1,7 @@
 //! A statement that was understood and can be run many times, with other values each time.
 
 use crate::error::{Error, Result};
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Session, counted};
 use crate::statements::{self, Answers, Effect, Located, Shape};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -96,7 +96,8 @@ impl Prepared {
         for row in 0..values.num_rows() {
             let answer = self.run(row_of(values, row)?).await?;
             let rows_added = answer.rows_added;
-            answer.collect().await?;
+            let batches = answer.collect().await?;
+            let rows_added = rows_added.or_else(|| counted(&batches));
             added = added.into_iter().chain(rows_added).reduce(|sum, rows| sum + rows);
         }
         Ok(added)

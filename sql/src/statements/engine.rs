@@ -54,9 +54,27 @@ pub(super) async fn run(
     let plan = query.plan(statement).await?;
     let plan = match values.is_empty() {
         true => plan,
-        false => plan.with_param_values(values)?,
+        false => {
+            let values = as_inserted(&plan, values)?;
+            plan.with_param_values(values)?
+        }
     };
     query.answer(plan).await
+}
+
+/// The values in the types of the columns that they go into: what is compared in a query finds
+/// its type later, what is inserted into a table of the session is taken as it comes.
+fn as_inserted(plan: &LogicalPlan, values: Vec<ScalarValue>) -> Result<Vec<ScalarValue>> {
+    if !matches!(plan, LogicalPlan::Dml(_)) {
+        return Ok(values);
+    }
+    let types = plan.get_parameter_types()?;
+    let convert = |(place, value): (usize, ScalarValue)| match types.get(&format!("${}", place + 1))
+    {
+        Some(Some(wanted)) if *wanted != value.data_type() => Ok(value.cast_to(wanted)?),
+        _ => Ok(value),
+    };
+    values.into_iter().enumerate().map(convert).collect()
 }
 
 /// Changes the session's own settings, and takes the change back when it cannot be read with.

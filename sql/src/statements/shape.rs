@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::session::{Session, message_schema};
 use crate::statements::{Located, Statement, engine, show_segments};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,9 +41,22 @@ impl Shape {
             | LogicalPlan::Statement(_) => Answers::Message,
             _ => Answers::Rows,
         };
-        let schema = Arc::clone(plan.schema().inner());
-        Ok(Self { schema, answers, parameters: plan.get_parameter_types()? })
+        let parameters = plan.get_parameter_types()?;
+        let schema = match parameters.is_empty() {
+            true => Arc::clone(plan.schema().inner()),
+            false => with_known_types(plan.schema().inner()),
+        };
+        Ok(Self { schema, answers, parameters })
     }
+}
+
+/// A column whose type only its value will tell is promised as text, which every value can become.
+fn with_known_types(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Null => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        _ => field.clone(),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// Finds out the shape of a statement; nothing is run.

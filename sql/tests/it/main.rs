@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod errors;
+#[cfg(feature = "flight")]
+mod flight;
 mod limits;
 mod prepared;
 mod pruning;

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
-use habitue_sql::{Error, Session};
+use habitue_sql::{Database, Error, Session};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 use std::path::PathBuf;
 
@@ -19,14 +19,18 @@ impl AsyncDB for Connection {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
-        let answer = self.0.run(sql).await?;
-        let types = answer.schema.fields().iter().map(|field| column_type(field.data_type()));
-        let types = types.collect();
-        let batches = answer.collect().await?;
-        Ok(DBOutput::Rows { types, rows: batches.iter().flat_map(rows).collect() })
+        Ok(answered(&self.0.run(sql).await?.collect().await?))
     }
 
     async fn shutdown(&mut self) {}
+}
+
+/// Rows as the runner compares them.
+pub fn answered(batches: &[RecordBatch]) -> DBOutput<DefaultColumnType> {
+    let fields = batches.first().map(RecordBatch::schema);
+    let fields = fields.iter().flat_map(|schema| schema.fields());
+    let types = fields.map(|field| column_type(field.data_type())).collect();
+    DBOutput::Rows { types, rows: batches.iter().flat_map(rows).collect() }
 }
 
 fn column_type(data_type: &DataType) -> DefaultColumnType {
@@ -52,8 +56,13 @@ fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sql_word_answers_as_its_file_says() {
+/// Runs every file over a connection of its own to a small shop of its own; the environment
+/// variable `SLT` chooses those with a part of its name.
+pub async fn every_file<C, F>(connect: impl Fn(Database) -> F)
+where
+    C: AsyncDB<ColumnType = DefaultColumnType>,
+    F: Future<Output = C>,
+{
     let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/slt");
     let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let mut failures = Vec::new();
@@ -62,11 +71,19 @@ async fn every_sql_word_answers_as_its_file_says() {
         if !file.to_string_lossy().contains(&only) {
             continue;
         }
-        let session = small_shop().await.session();
-        let mut runner = Runner::new(|| async { Ok(Connection(session.clone())) });
+        let shop = small_shop().await;
+        let mut runner = Runner::new(|| {
+            let connecting = connect(shop.clone());
+            async { Ok(connecting.await) }
+        });
         if let Err(error) = runner.run_file_async(&file).await {
             failures.push(format!("{error}"));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_sql_word_answers_as_its_file_says() {
+    every_file(|database| async move { Connection(database.session()) }).await;
 }
