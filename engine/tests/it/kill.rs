@@ -2,7 +2,9 @@
 
 use crate::answers::rows;
 use crate::child;
-use habitue::{CompactionDepth, Engine, IngestRequest, Input, MaintainRequest};
+use habitue::{
+    CompactionDepth, Engine, GarbageOptions, IngestRequest, Input, KeepVersions, MaintainRequest,
+};
 use habitue_testdata::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -83,6 +85,62 @@ fn child_maintains() {
     });
 }
 
+/// Does nothing unless a test below starts it as a child.
+#[test]
+fn child_collects_garbage() {
+    let Some((place, _)) = child::job("collect") else {
+        return;
+    };
+    block_on(async {
+        let engine = open(&place).await;
+        println!("\nready");
+        loop {
+            // Nobody else writes while this child lives: what is unnamed may go at once.
+            let garbage = GarbageOptions {
+                keep: KeepVersions::Last(1),
+                grace: Duration::ZERO,
+                ..GarbageOptions::default()
+            };
+            let request = MaintainRequest::default().collect_garbage(garbage);
+            engine.maintain(request).await.unwrap();
+        }
+    });
+}
+
+/// Does nothing unless a test below starts it as a child.
+#[test]
+fn child_refreshes() {
+    let Some((place, _)) = child::job("refresh") else {
+        return;
+    };
+    block_on(async {
+        let engine = open(&place).await;
+        println!("\nready");
+        let define = "CREATE OR REPLACE SEGMENT buyers AS \
+                      SELECT customer_id FROM events WHERE event = 'e1'";
+        engine.sql_all(define).await.unwrap();
+        loop {
+            engine.refresh(None).await.unwrap();
+        }
+    });
+}
+
+/// Does nothing unless a test below starts it as a child: a process that knows nothing but what
+/// lies in the bucket.
+#[test]
+fn child_counts() {
+    let Some((place, _)) = child::job("count") else {
+        return;
+    };
+    block_on(async {
+        let engine = open(&place).await;
+        println!();
+        for (number, (rows, ids)) in counts(&engine).await {
+            println!("batch {number} {rows} {ids}");
+        }
+    });
+}
+
 fn lines_of(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();
     let output = BufReader::new(child.stdout.take().unwrap());
@@ -133,9 +191,21 @@ async fn counts(engine: &Engine) -> BTreeMap<u32, (u64, u64)> {
         .collect()
 }
 
-async fn check(place: &str, acknowledged: &BTreeSet<u32>, what: &str) {
-    let engine = open(place).await;
-    let counts = counts(&engine).await;
+/// The same as a process sees it that was started just now.
+fn counts_of_fresh_process(place: &str) -> BTreeMap<u32, (u64, u64)> {
+    let child = child::start("kill::child_counts", "count", place, "");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the database cannot be read");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers = text.lines().filter_map(|line| line.strip_prefix("batch "));
+    let numbers = numbers.map(|line| {
+        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        (numbers[0] as u32, (numbers[1], numbers[2]))
+    });
+    numbers.collect()
+}
+
+fn check(counts: BTreeMap<u32, (u64, u64)>, acknowledged: &BTreeSet<u32>, what: &str) {
     for number in acknowledged {
         assert!(counts.contains_key(number), "{what}: batch {number} is lost");
     }
@@ -164,18 +234,20 @@ fn acknowledged_batches_survive_kills_exactly_once() {
     for kill in 1..=kills {
         // The last acknowledged batch comes again, as from a sender who was not sure.
         let first = known.last().copied().unwrap_or(0);
-        let maintains = kill > 1 && dice.chance(200);
-        let (child, batches) = if maintains {
-            (child::start("kill::child_maintains", "maintain", &place, ""), 0)
-        } else {
-            let range = format!("{first}..{}", u32::MAX);
-            let child = child::start("kill::child_ingests", "ingest", &place, &range);
-            (child, dice.below(ACKNOWLEDGED_BEFORE_MAX + 1))
+        let (child, batches) = match dice.below(if kill > 1 { 10 } else { 1 }) {
+            7 => (child::start("kill::child_maintains", "maintain", &place, ""), 0),
+            8 => (child::start("kill::child_collects_garbage", "collect", &place, ""), 0),
+            9 => (child::start("kill::child_refreshes", "refresh", &place, ""), 0),
+            _ => {
+                let range = format!("{first}..{}", u32::MAX);
+                let child = child::start("kill::child_ingests", "ingest", &place, &range);
+                (child, dice.below(ACKNOWLEDGED_BEFORE_MAX + 1))
+            }
         };
         let life = Duration::from_micros(u64::from(dice.below(LIFE_MS_MAX * 1000)));
         known.extend(kill_after(child, batches, life));
         let what = format!("seed {seed}, kill {kill}");
-        block_on(check(&place, &known, &what));
+        check(counts_of_fresh_process(&place), &known, &what);
         if kill % KILLS_PER_VERIFY == 0 {
             block_on(verify(&place, &what));
         }
@@ -196,7 +268,7 @@ fn two_processes_that_ingest_at_once_lose_and_double_nothing() {
         assert!(child.wait_with_output().unwrap().status.success());
     }
     block_on(async {
-        check(&place, &(0..21).collect(), "two writers").await;
+        check(counts(&open(&place).await).await, &(0..21).collect(), "two writers");
         verify(&place, "two writers").await;
         let engine = open(&place).await;
         let people = "SELECT count(DISTINCT user_id), count(DISTINCT customer_id) FROM events";
