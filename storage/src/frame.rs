@@ -43,7 +43,10 @@ impl FrameKind {
 
     /// The newest format of this kind that this build reads and the one that it writes.
     pub fn format(self) -> u32 {
-        1
+        match self {
+            Self::Index => 2,
+            _ => 1,
+        }
     }
 }
 
@@ -76,7 +79,15 @@ fn trailer(kind: FrameKind, format: u32, payload: &[u8]) -> String {
 /// # Errors
 /// [`Error::Corrupt`] when the trailer, the kind, the length or the checksum is not right;
 /// [`Error::NewerFormat`] when a newer program wrote the object.
-pub fn open(kind: FrameKind, path: &str, mut object: Bytes) -> Result<Bytes> {
+pub fn open(kind: FrameKind, path: &str, object: Bytes) -> Result<Bytes> {
+    open_as(kind, path, object).map(|(_, payload)| payload)
+}
+
+/// The same, with the format that the payload has.
+///
+/// # Errors
+/// Like [`open`].
+pub fn open_as(kind: FrameKind, path: &str, mut object: Bytes) -> Result<(u32, Bytes)> {
     let corrupt = |reason: &str| Error::corrupt(path, reason);
     let tail_start = object.len().saturating_sub(TRAILER_BYTES_MAX);
     let tail = object.slice(tail_start..);
@@ -112,7 +123,7 @@ pub fn open(kind: FrameKind, path: &str, mut object: Bytes) -> Result<Bytes> {
     if tail[mark..] != *trailer(kind, format, &object).as_bytes() {
         return Err(corrupt("trailer is not as it was written"));
     }
-    Ok(object)
+    Ok((format, object))
 }
 
 fn checksum_of(kind: FrameKind, format: u32, payload: &[u8]) -> u32 {

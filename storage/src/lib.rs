@@ -3,6 +3,7 @@
 //! Parquet files of events, a dictionary of identifiers, links between them, segments of customers,
 //! and one numbered commit log that says which of all these objects make up a version.
 
+mod background;
 pub mod bucket;
 mod cache;
 pub mod catalog;

@@ -39,6 +39,7 @@ pub(crate) async fn run(
     let ingest = store
         .begin_ingest(IngestOptions {
             memory_bytes_max: resources.memory_bytes_max / 2,
+            threads: resources.threads,
             max_rejects: request.max_rejects,
             on_duplicate_row: request.on_duplicate_row,
             ..IngestOptions::new(name.as_str(), request.received_at.unwrap_or_else(Utc::now))

@@ -101,8 +101,7 @@ fn child_collects_garbage() {
                 grace: Duration::ZERO,
                 ..GarbageOptions::default()
             };
-            let request = MaintainRequest::default().collect_garbage(garbage);
-            engine.maintain(request).await.unwrap();
+            engine.store().collect_garbage(garbage).await.unwrap();
         }
     });
 }

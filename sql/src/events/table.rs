@@ -105,7 +105,7 @@ impl EventsTable {
         let threads = state.config().target_partitions().max(1);
         let (files, statistics) = self.files(selection);
         let url = ObjectStoreUrl::parse(STORE_URL)?;
-        let config = FileScanConfigBuilder::new(url.clone(), self.source(state, &url)?)
+        let config = FileScanConfigBuilder::new(url, self.source(state)?)
             .with_file_groups(FileGroup::new(files).split_files(threads))
             .with_statistics(statistics)
             .with_limit(limit)
@@ -114,9 +114,10 @@ impl EventsTable {
         Ok(DataSourceExec::from_data_source(split_over_threads(config, state)?))
     }
 
-    fn source(&self, state: &dyn Session, url: &ObjectStoreUrl) -> Result<Arc<ParquetSource>> {
+    fn source(&self, state: &dyn Session) -> Result<Arc<ParquetSource>> {
         let runtime = state.runtime_env();
-        let store = runtime.object_store(url)?;
+        // What is read of data files is compared with their checksums.
+        let store = self.pinned.store().checked_objects(self.pinned.snapshot());
         // Data files never change, so their footers are kept for every later query.
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let reader = CachedParquetFileReaderFactory::new(store, footers);

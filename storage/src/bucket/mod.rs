@@ -195,7 +195,19 @@ impl Bucket {
     /// # Errors
     /// Like [`Bucket::read`], and when the frame is damaged or of another kind.
     pub async fn read_framed(&self, kind: FrameKind, object: &ObjectRef) -> Result<Bytes> {
-        frame::open(kind, &object.path, self.read(object).await?)
+        self.read_framed_as(kind, object).await.map(|(_, payload)| payload)
+    }
+
+    /// The same, with the format that the payload has.
+    ///
+    /// # Errors
+    /// Like [`Bucket::read_framed`].
+    pub async fn read_framed_as(
+        &self,
+        kind: FrameKind,
+        object: &ObjectRef,
+    ) -> Result<(u32, Bytes)> {
+        frame::open_as(kind, &object.path, self.read(object).await?)
     }
 
     /// Reads a whole object piece by piece and checks its length and checksum, in the memory of

@@ -7,11 +7,12 @@
 //! 4. The last merge is written as data files.
 
 use super::CompactionOptions;
-use super::memory::Memory;
-use super::merge::Merge;
+use super::memory::{Held, Memory};
+use super::merge::{Merge, MergedBatch};
 use super::output::Output;
 use super::plan::{FileOrder, Job};
-use super::runs::{Run, Sorter, Spill};
+use super::runs::{Run, Sorter, Spill, memory_of};
+use crate::background::Background;
 use crate::data_file::read;
 use crate::error::{Error, Result};
 use crate::event;
@@ -22,9 +23,12 @@ use crate::store::Store;
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// More runs than this are not merged at once, however much memory there is.
 const RUNS_MAX: usize = 64;
+/// So many merged batches may wait to be encoded.
+const BATCHES_WAITING_MAX: usize = 2;
 /// Rows of a batch of a run, when memory allows.
 const BATCH_ROWS_MAX: usize = 8 * 1024;
 const BATCH_ROWS_MIN: usize = 64;
@@ -71,12 +75,29 @@ impl Workshop<'_> {
         while runs.len() > shares.runs_max {
             runs = self.fewer_runs(runs, job, &shares).await?;
         }
-        let mut merge = self.merge(runs, job, &shares).await?;
-        let mut output = self.output(job, &inputs, &shares);
+        let merge = self.merge(runs, job, &shares).await?;
+        self.write(merge, self.output(job, &inputs, &shares)).await
+    }
+
+    /// Writes what a merge gives. Merging and encoding are about the same work, so they go on at the
+    /// same time, a few batches apart.
+    async fn write(&self, mut merge: Merge, mut output: Output) -> Result<Vec<DataFile>> {
+        let (sender, mut merged) = mpsc::channel::<(MergedBatch, Held)>(BATCHES_WAITING_MAX);
+        let files = Background::begin("writing a compacted file", async move {
+            while let Some((batch, _held)) = merged.recv().await {
+                output.write(&batch).await?;
+            }
+            output.finish().await
+        });
         while let Some(batch) = merge.next().await? {
-            output.write(&batch).await?;
+            let held = self.memory.hold(memory_of(&batch.rows));
+            if sender.send((batch, held)).await.is_err() {
+                // It has failed, and its answer says why.
+                break;
+            }
         }
-        output.finish().await
+        drop(sender);
+        files.answer().await
     }
 
     fn shares(&self, inputs: &[&DataFile]) -> Shares {

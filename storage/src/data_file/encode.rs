@@ -1,6 +1,8 @@
 //! Sorted rows become the bytes of a data file, its index and its statistics for the log.
 
+use super::blocks::BlockHasher;
 use super::index::{FileIndex, FileIndexBuilder};
+use super::index_object::IndexObject;
 use super::properties::writer_properties;
 use crate::bucket::{Bucket, ObjectWriter};
 use crate::error::{Error, Result};
@@ -9,7 +11,7 @@ use crate::frame::FrameKind;
 use crate::layout;
 use crate::log::action::{DataFile, EVENT_NAMES_MAX, SortedBy};
 use crate::partition::Partition;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -31,6 +33,8 @@ pub(crate) struct DataFileEncoder {
     path: String,
     origin: DataFileOrigin,
     writer: ArrowWriter<Vec<u8>>,
+    /// Of the bytes that were taken.
+    blocks: BlockHasher,
     index: FileIndexBuilder,
     statistics: Statistics,
 }
@@ -39,14 +43,17 @@ pub(crate) struct DataFileEncoder {
 pub(crate) struct EncodedEnd {
     /// The bytes that [`DataFileEncoder::take_bytes`] did not give yet.
     pub(crate) bytes: Vec<u8>,
+    /// Of the bytes that it did give.
+    blocks: BlockHasher,
     path: String,
     origin: DataFileOrigin,
     index: FileIndex,
     statistics: Statistics,
 }
 
+/// What the log says of the rows of a data file.
 #[derive(Clone, Debug, Default)]
-struct Statistics {
+pub(super) struct Statistics {
     rows: u64,
     ts: Option<(i64, i64)>,
     identifiers: Option<(u32, u32)>,
@@ -68,7 +75,8 @@ impl DataFileEncoder {
         let properties = properties.map_err(failed)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
         let (index, statistics) = (FileIndexBuilder::default(), Statistics::default());
-        Ok(Self { path, origin, writer, index, statistics })
+        let blocks = BlockHasher::default();
+        Ok(Self { path, origin, writer, blocks, index, statistics })
     }
 
     /// Adds rows. `group_of` gives the key that rows of an identifier are grouped by: the
@@ -108,14 +116,16 @@ impl DataFileEncoder {
 
     /// The bytes since the last call, for the front of the object.
     pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(self.writer.inner_mut())
+        let bytes = std::mem::take(self.writer.inner_mut());
+        self.blocks.update(&bytes);
+        bytes
     }
 
     /// Ends the file.
     pub(crate) fn finish(self) -> Result<EncodedEnd> {
-        let Self { path, origin, writer, index, statistics } = self;
+        let Self { path, origin, writer, blocks, index, statistics } = self;
         let bytes = writer.into_inner().map_err(|error| parquet_error(&path, error))?;
-        Ok(EncodedEnd { bytes, path, origin, index: index.finish(), statistics })
+        Ok(EncodedEnd { bytes, blocks, path, origin, index: index.finish(), statistics })
     }
 
     /// The path of the Parquet file.
@@ -125,9 +135,20 @@ impl DataFileEncoder {
 }
 
 impl EncodedEnd {
+    /// A file that was encoded in another way.
+    pub(super) fn new(
+        bytes: Vec<u8>,
+        path: String,
+        origin: DataFileOrigin,
+        index: FileIndex,
+        statistics: Statistics,
+    ) -> Self {
+        Self { bytes, blocks: BlockHasher::default(), path, origin, index, statistics }
+    }
+
     /// Writes a file whose bytes were never taken, and its index.
     pub(crate) async fn put(mut self, bucket: &Bucket) -> Result<DataFile> {
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        let bytes = self.take_bytes();
         let object = bucket.put_new(&self.path, bytes).await?;
         self.put_index(bucket, object).await
     }
@@ -138,9 +159,14 @@ impl EncodedEnd {
         bucket: &Bucket,
         mut front: ObjectWriter,
     ) -> Result<DataFile> {
-        front.append(Bytes::from(std::mem::take(&mut self.bytes))).await?;
+        front.append(self.take_bytes()).await?;
         let object = front.finish().await?;
         self.put_index(bucket, object).await
+    }
+
+    fn take_bytes(&mut self) -> Bytes {
+        self.blocks.update(&self.bytes);
+        Bytes::from(std::mem::take(&mut self.bytes))
     }
 
     async fn put_index(
@@ -148,7 +174,7 @@ impl EncodedEnd {
         bucket: &Bucket,
         object: crate::log::action::ObjectRef,
     ) -> Result<DataFile> {
-        let payload = self.index.encode()?;
+        let payload = IndexObject::encode(&self.blocks.finish(), &self.index)?;
         let index_path = layout::index_of(&self.path);
         let index = bucket.put_framed(FrameKind::Index, &index_path, &payload).await?;
         let Self { statistics, origin, .. } = self;
@@ -182,11 +208,20 @@ impl Statistics {
         let identifiers = column(batch, event::IDENTIFIER_ID)?.as_primitive::<UInt32Type>();
         let extremes = arrow::compute::min(identifiers).zip(arrow::compute::max(identifiers));
         self.identifiers = wider(self.identifiers, extremes);
-        self.observe_names(batch)
+        self.observe_names(column(batch, event::EVENT)?);
+        Ok(())
     }
 
-    fn observe_names(&mut self, batch: &RecordBatch) -> Result<()> {
-        let events = column(batch, event::EVENT)?.as_dictionary::<Int32Type>();
+    /// Takes in a row, but its event.
+    pub(super) fn observe_key(&mut self, identifier: Option<u32>, ts_us: i64) {
+        self.rows += 1;
+        self.ts = wider(self.ts, Some((ts_us, ts_us)));
+        self.identifiers = wider(self.identifiers, identifier.zip(identifier));
+    }
+
+    /// Takes in the events of some rows.
+    pub(super) fn observe_names(&mut self, events: &ArrayRef) {
+        let events = events.as_dictionary::<Int32Type>();
         let names = events.values().as_string::<i32>();
         // A batch may carry a dictionary with names that none of its rows has.
         let mut used = vec![false; names.len()];
@@ -204,7 +239,6 @@ impl Statistics {
                 self.event_names.insert(name.to_owned());
             }
         }
-        Ok(())
     }
 }
 
@@ -218,7 +252,7 @@ fn wider<T: Ord + Copy>(so_far: Option<(T, T)>, more: Option<(T, T)>) -> Option<
 }
 
 /// A column that every data file has.
-pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::ArrayRef> {
+pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     batch
         .column_by_name(name)
         .ok_or_else(|| Error::Internal(format!("a batch of events has no column {name:?}")))

@@ -5,7 +5,8 @@
 //! in it. For any set of customers, under any identity map, the exact row ranges follow from these
 //! arrays. Rows without an identifier are one last group without identifiers.
 //!
-//! The payload inside the frame is one zstd stream of LEB128 numbers:
+//! Behind the checksums of [`blocks`](super::blocks), the payload inside the frame is one zstd
+//! stream of LEB128 numbers:
 //!
 //! ```text
 //! rows · groups · identifiers
@@ -14,6 +15,8 @@
 //!   each further identifier, as difference (≥ 1) to the one before
 //! ```
 
+use super::blocks::BlockHasher;
+use super::index_object::IndexObject;
 use super::varint::{ReadNumber, put, put_signed};
 use crate::error::{Error, Result};
 use std::io::Read;
@@ -122,7 +125,17 @@ impl FileIndex {
                 * (self.first_row.len() + self.group_start.len() + self.identifiers.len())
     }
 
-    /// The payload to be framed.
+    /// The payload of the index object of a data file with these bytes, to be framed.
+    ///
+    /// # Errors
+    /// Like [`FileIndex::encode`].
+    pub fn encode_for(&self, data_file: &[u8]) -> Result<Vec<u8>> {
+        let mut blocks = BlockHasher::default();
+        blocks.update(data_file);
+        IndexObject::encode(&blocks.finish(), self)
+    }
+
+    /// The groups, as they stand in the payload behind the checksums of blocks.
     ///
     /// # Errors
     /// [`Error::Internal`] when zstd fails to compress in memory.
@@ -150,7 +163,7 @@ impl FileIndex {
             .map_err(|error| Error::Internal(format!("zstd cannot compress an index: {error}")))
     }
 
-    /// Reads a payload back, for a file of this many rows.
+    /// Reads the groups back, for a file of this many rows.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for bytes that [`FileIndex::encode`] does not make; hostile bytes cannot

@@ -1,6 +1,8 @@
 //! Reading columns of a data file through the bucket.
 
+use super::blocks::BlockChecksums;
 use super::encode::parquet_error;
+use super::index_object::IndexObject;
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::log::action::{DataFile, ObjectRef};
@@ -28,11 +30,19 @@ const CHECK_BYTES: u64 = 8 << 20;
 pub(crate) struct BucketReader {
     bucket: Bucket,
     object: ObjectRef,
+    /// What is read is compared with them, where there are any.
+    checksums: Option<Arc<BlockChecksums>>,
 }
 
 impl BucketReader {
-    pub(crate) fn new(bucket: &Bucket, object: &ObjectRef) -> Self {
-        Self { bucket: bucket.clone(), object: object.clone() }
+    async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let path = &self.object.path;
+        let Some(checksums) = &self.checksums else {
+            return self.bucket.read_ranges(path, ranges).await;
+        };
+        let around = checksums.around(ranges);
+        let parts = self.bucket.read_ranges(path, &around).await?;
+        checksums.cut(path, ranges, &around, &parts)
     }
 }
 
@@ -50,7 +60,7 @@ impl AsyncFileReader for BucketReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         async move {
-            let parts = self.bucket.read_ranges(&self.object.path, &ranges).await;
+            let parts = self.read(&ranges).await;
             let parts = parts.map_err(|error| ParquetError::External(Box::new(error)))?;
             let is_whole = |(part, range): (&Bytes, &Range<u64>)| {
                 part.len() as u64 == range.end.saturating_sub(range.start)
@@ -78,14 +88,25 @@ impl AsyncFileReader for BucketReader {
     }
 }
 
-/// Opens the Parquet file of any object.
+/// Opens the Parquet file of any object. What is read of it is not checked.
 pub(crate) async fn open(
     bucket: &Bucket,
     object: &ObjectRef,
 ) -> Result<ParquetRecordBatchStreamBuilder<BucketReader>> {
-    ParquetRecordBatchStreamBuilder::new(BucketReader::new(bucket, object))
+    open_checked(bucket, object, None).await
+}
+
+/// Opens a data file with the checksums of its blocks, if it has any.
+pub(crate) async fn open_checked(
+    bucket: &Bucket,
+    object: &ObjectRef,
+    checksums: Option<Arc<BlockChecksums>>,
+) -> Result<ParquetRecordBatchStreamBuilder<BucketReader>> {
+    let (bucket, object) = (bucket.clone(), object.clone());
+    let path = object.path.clone();
+    ParquetRecordBatchStreamBuilder::new(BucketReader { bucket, object, checksums })
         .await
-        .map_err(|error| read_error(&object.path, error))
+        .map_err(|error| read_error(&path, error))
 }
 
 /// Reads the columns of this schema, in batches of at most so many rows, in file order. Columns
@@ -99,7 +120,8 @@ pub async fn read_columns(
     schema: SchemaRef,
     batch_rows: usize,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let builder = open(bucket, &file.object).await?;
+    let checksums = IndexObject::read(bucket, file).await?.checksums.map(Arc::new);
+    let builder = open_checked(bucket, &file.object, checksums).await?;
     let wanted = schema.fields().iter().map(|field| field.name().as_str());
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let path = file.object.path.clone();

@@ -21,36 +21,69 @@ use std::fmt::Write;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Gives each row an id. Answers the batch and how many rows were dropped as equal to others.
+/// Gives each row of a chunk an id. Answers its batches and how many rows were dropped as equal to
+/// others.
 pub(super) fn fill(
-    events: &RecordBatch,
+    chunk: Vec<RecordBatch>,
     counter: &mut OccurrenceCounter,
+    on_duplicate: DuplicateRow,
+) -> Result<(Vec<RecordBatch>, u64)> {
+    let mut lacking = Vec::with_capacity(chunk.len());
+    let mut hashes = Vec::new();
+    for events in &chunk {
+        let rows = rows_without_id(events)?;
+        hashes.extend(content_hashes(events, &rows)?);
+        lacking.push(rows);
+    }
+    if hashes.is_empty() {
+        return Ok((chunk, 0));
+    }
+    // All at once: the counter goes through what it knows each time.
+    let short: Vec<u64> = hashes.iter().map(|&hash| hash as u64).collect();
+    let numbers = counter.number(&short)?;
+    let mut made = hashes.into_iter().zip(numbers);
+    let mut dropped = 0;
+    let mut filled = Vec::with_capacity(chunk.len());
+    for (events, rows) in chunk.into_iter().zip(lacking) {
+        if rows.is_empty() {
+            filled.push(events);
+            continue;
+        }
+        let made: Vec<(u128, u32)> = made.by_ref().take(rows.len()).collect();
+        let (events, dropped_here) = fill_batch(&events, &rows, &made, on_duplicate)?;
+        dropped += dropped_here;
+        filled.push(events);
+    }
+    Ok((filled, dropped))
+}
+
+fn rows_without_id(events: &RecordBatch) -> Result<Vec<usize>> {
+    let given = events.column(place_of_event_id(events)?).as_string::<i32>();
+    let lacks_id = |row: &usize| given.is_null(*row) || given.value(*row).is_empty();
+    Ok((0..given.len()).filter(lacks_id).collect())
+}
+
+/// Gives ids to these rows of a batch, made of their content's hash and occurrence number.
+fn fill_batch(
+    events: &RecordBatch,
+    rows: &[usize],
+    made: &[(u128, u32)],
     on_duplicate: DuplicateRow,
 ) -> Result<(RecordBatch, u64)> {
     let place = place_of_event_id(events)?;
     let given = events.column(place).as_string::<i32>();
-    let lacks_id = |row: usize| given.is_null(row) || given.value(row).is_empty();
-    let lacking: Vec<usize> = (0..given.len()).filter(|&row| lacks_id(row)).collect();
-    if lacking.is_empty() {
-        return Ok((events.clone(), 0));
-    }
-    let hashes = content_hashes(events, &lacking)?;
-    let short: Vec<u64> = hashes.iter().map(|&hash| hash as u64).collect();
-    let numbers = counter.number(&short)?;
-    let mut made = hashes.iter().zip(&numbers);
     let mut ids = StringBuilder::with_capacity(given.len(), given.len() * 36);
     let mut is_kept = vec![true; given.len()];
+    let mut next = rows.iter().zip(made).peekable();
     for (row, is_kept) in is_kept.iter_mut().enumerate() {
-        if !lacks_id(row) {
+        let Some((_, (hash, number))) = next.next_if(|(lacking, _)| **lacking == row) else {
             ids.append_value(given.value(row));
             continue;
-        }
-        if let Some((hash, number)) = made.next() {
-            *is_kept = on_duplicate == DuplicateRow::Keep || *number == 1;
-            // Writing into memory cannot fail.
-            let _ = write!(ids, "h{hash:032x}-{number}");
-            ids.append_value("");
-        }
+        };
+        *is_kept = on_duplicate == DuplicateRow::Keep || *number == 1;
+        // Writing into memory cannot fail.
+        let _ = write!(ids, "h{hash:032x}-{number}");
+        ids.append_value("");
     }
     let events = with_event_ids(events, place, ids.finish())?;
     let dropped = is_kept.iter().filter(|is_kept| !**is_kept).count() as u64;

@@ -1,7 +1,11 @@
 //! Taking events in: rows of any shape become sorted data files and one commit.
 
+mod arrivals;
+mod chunk_columns;
 mod conform;
 mod event_ids;
+mod id_filter;
+mod intake;
 mod occurrence;
 mod options;
 mod rebase;

@@ -49,7 +49,7 @@ impl OccurrenceCounter {
     fn counts(&mut self, sorted: &[u64]) -> Result<Vec<u32>> {
         let mut counts = vec![0; sorted.len()];
         for run in &self.runs {
-            add_counts(sorted, run.iter().copied().map(Ok), &mut counts)?;
+            add_counts_of(sorted, run, &mut counts);
         }
         if let Some(file) = &mut self.spilled {
             add_counts(sorted, Hashes::of(file)?, &mut counts)?;
@@ -106,6 +106,25 @@ impl OccurrenceCounter {
         let file = writer.into_inner().map_err(|error| scratch(error.into_error()))?;
         self.spilled = Some(file);
         Ok(())
+    }
+}
+
+/// Finds each hash in a run that may be much longer, by growing steps from where the last one was.
+fn add_counts_of(sorted: &[u64], mut run: &[u64], counts: &mut [u32]) {
+    let mut place = 0;
+    while place < sorted.len() && !run.is_empty() {
+        let hash = sorted[place];
+        let mut reach = 1;
+        while run.get(reach).is_some_and(|&seen| seen < hash) {
+            reach *= 2;
+        }
+        let within = &run[..run.len().min(reach + 1)];
+        run = &run[within.partition_point(|&seen| seen < hash)..];
+        let count = run.iter().take_while(|&&seen| seen == hash).count();
+        while place < sorted.len() && sorted[place] == hash {
+            counts[place] += count as u32;
+            place += 1;
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct IngestOptions {
     pub received_at: DateTime<Utc>,
     /// How much memory the rows of this ingest may take before they are written.
     pub memory_bytes_max: u64,
+    /// How many threads may compute at a time for each of its steps.
+    pub threads: usize,
     /// More rejected rows than this fail the ingest; `None` is no limit.
     pub max_rejects: Option<u64>,
     /// What becomes of equal rows without an event id.
@@ -29,12 +31,14 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// Half a GiB of memory, no limit of rejects, equal rows are kept.
+    /// Half a GiB of memory, as many threads as the machine has, no limit of rejects, equal rows
+    /// are kept.
     pub fn new(source: impl Into<String>, received_at: DateTime<Utc>) -> Self {
         Self {
             source: source.into(),
             received_at,
             memory_bytes_max: 512 << 20,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
             max_rejects: None,
             on_duplicate_row: DuplicateRow::Keep,
         }

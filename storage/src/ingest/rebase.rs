@@ -5,7 +5,7 @@
 //! its identifiers' numbers, and written again. The old files stay for garbage collection: after a
 //! commit attempt nothing is deleted.
 
-use super::session::{Ingest, unseen, with_identifiers};
+use super::intake::{Intake, unseen, with_identifiers};
 use super::write::ChunkToWrite;
 use super::{IngestSummary, seen};
 use crate::data_file::read;
@@ -14,6 +14,7 @@ use crate::event;
 use crate::identity::{IdentityChanges, Stitcher};
 use crate::log::action::{Action, DataFile, Operation};
 use crate::log::commit::{CommitOutcome, DraftCommit};
+use crate::rejected::RejectedRows;
 use crate::snapshot::Snapshot;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
@@ -22,61 +23,77 @@ use std::sync::Arc;
 /// So often an ingest is tried again when others commit in between.
 const TRIES: u32 = 1_000;
 
-impl Ingest {
-    /// Commits the files, however often others are faster.
-    pub(super) async fn commit_files(mut self) -> Result<IngestSummary> {
+/// An ingest that has taken everything in.
+pub(super) struct Committing {
+    pub(super) intake: Box<Intake>,
+    pub(super) source: String,
+    pub(super) rejects: RejectedRows,
+}
+
+impl Committing {
+    /// Commits the files, however often others are faster. So many rows were rejected.
+    pub(super) async fn commit(mut self, rejected: u64) -> Result<IngestSummary> {
         for _ in 0..TRIES {
             let (actions, changes) = self.draft().await?;
+            let mut summary = self.summary(&changes, rejected);
             if actions.is_empty() {
-                return Ok(self.summary(None, &changes));
+                return Ok(summary);
             }
             let draft = DraftCommit {
-                based_on: Arc::clone(&self.base),
+                based_on: Arc::clone(&self.intake.base),
                 operation: Operation::Ingest,
-                events_added: self.files.iter().map(|file| file.rows).sum(),
+                events_added: summary.events_accepted,
                 actions,
             };
-            match self.store.commit(draft).await? {
+            match self.intake.store.commit(draft).await? {
                 CommitOutcome::Committed(snapshot) => {
-                    let summary = self.summary(Some(snapshot.version), &changes);
-                    self.stitcher.park(&self.store, &snapshot);
+                    summary.version = Some(snapshot.version);
+                    self.intake.stitcher.park(&self.intake.store, &snapshot);
                     return Ok(summary);
                 }
-                CommitOutcome::Conflict { snapshot, .. } => self.rebase(snapshot).await?,
+                CommitOutcome::Conflict { snapshot, .. } => {
+                    self.intake.rebase(snapshot, &self.source).await?;
+                }
             }
         }
-        let version = self.base.version;
+        let version = self.intake.base.version;
         Err(Error::Conflict { based_on: version, version })
     }
 
+    /// Resolves and writes identities, while the last chunk may still be written.
     async fn draft(&mut self) -> Result<(Vec<Action>, IdentityChanges)> {
+        let intake = &mut self.intake;
         let mut actions = Vec::new();
         let mut changes = IdentityChanges::default();
-        if !self.files.is_empty() {
-            changes = self.stitcher.resolve()?;
-            actions = self.stitcher.write(&self.store, &changes).await?;
-            actions.extend(self.files.iter().cloned().map(Action::AddDataFile));
+        if intake.has_files() {
+            changes = intake.stitcher.resolve()?;
+            actions = intake.stitcher.write(&intake.store, &changes).await?;
+            intake.finish_writing().await?;
+            actions.extend(intake.files.iter().cloned().map(Action::AddDataFile));
         }
-        let rejected = self.rejects.write_new(&self.store, &self.base).await?;
+        let rejected = self.rejects.write_new(&intake.store, &intake.base).await?;
         actions.extend(rejected.into_iter().map(Action::AddRejected));
         Ok((actions, changes))
     }
 
-    fn summary(&self, version: Option<u64>, changes: &IdentityChanges) -> IngestSummary {
+    fn summary(&self, changes: &IdentityChanges, rejected: u64) -> IngestSummary {
+        let files = &self.intake.files;
         IngestSummary {
-            version,
-            events_accepted: self.files.iter().map(|file| file.rows).sum(),
-            duplicates: self.progress.duplicates,
-            rejected: self.progress.rejected,
+            version: None,
+            events_accepted: files.iter().map(|file| file.rows).sum(),
+            duplicates: self.intake.duplicates,
+            rejected,
             identifiers_new: u64::from(changes.identifiers_new),
             customers_new: changes.customers_new,
-            data_files: self.files.len() as u64,
-            bytes_written: self.files.iter().map(|file| file.object.bytes).sum(),
+            data_files: files.len() as u64,
+            bytes_written: self.intake.bytes_written(),
         }
     }
+}
 
+impl Intake {
     /// Puts this ingest on top of a newer snapshot.
-    async fn rebase(&mut self, newest: Arc<Snapshot>) -> Result<()> {
+    async fn rebase(&mut self, newest: Arc<Snapshot>, source: &str) -> Result<()> {
         let unknown: Vec<DataFile> = newest
             .data_files
             .iter()
@@ -86,7 +103,7 @@ impl Ingest {
         self.base = newest;
         self.catalog = self.store.catalog(&self.base).await?;
         let mut stitcher = Stitcher::load(&self.store, &self.base).await?;
-        stitcher.set_source(&self.options.source);
+        stitcher.set_source(source);
         let schema = self.file_schema();
         let mut files = Vec::new();
         for file in std::mem::take(&mut self.files) {
@@ -95,8 +112,8 @@ impl Ingest {
             let mut is_seen = vec![false; rows.len()];
             seen::mark_in_files(&self.store, unknown.iter(), &rows, &mut is_seen).await?;
             let (batches, dropped) = unseen(&batches, &is_seen)?;
-            self.progress.duplicates += dropped;
-            self.progress.events_accepted -= dropped;
+            self.duplicates += dropped;
+            self.accepted -= dropped;
             let batches = batches
                 .iter()
                 .filter(|batch| batch.num_rows() > 0)
@@ -107,7 +124,7 @@ impl Ingest {
             }
             let bucket = self.store.bucket();
             let chunk = ChunkToWrite::new(bucket, batches, file.partition_unit)?;
-            files.extend(chunk.write(bucket.clone()).await?);
+            files.extend(chunk.write(bucket.clone(), self.threads).await?);
         }
         self.files = files;
         self.stitcher = stitcher;

@@ -5,36 +5,36 @@
 //!
 //! 1. Files are left out whose partition is near no row.
 //! 2. The Parquet bloom filter of each row group is asked for each row that is near.
-//! 3. Where it says yes, the event ids of that row group are decoded and compared exactly.
+//! 3. What it knows is asked of the fingerprints of the row group's ids.
+//! 4. Where both say perhaps, the ids of the row group are decoded and compared exactly.
 //!
 //! Rows that are not in a file yet are compared with a table of their ids. Memory follows the size
 //! of a chunk, not of the history.
 
+use super::id_filter::{self, hash_of};
 use crate::data_file::encode::column;
-use crate::data_file::read::{self, BucketReader};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event;
 use crate::log::action::{DataFile, PartitionUnit};
 use crate::partition::Partition;
 use crate::store::Store;
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use foldhash::fast::FixedState;
-use futures::TryStreamExt;
 use hashbrown::HashTable;
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::bloom_filter::Sbbf;
 use std::collections::HashMap;
-use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::ops::Range;
 
 /// Ids and times of rows, by the place of their batch and their row in it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdRows {
-    batches: Vec<(StringArray, arrow::array::TimestampMicrosecondArray)>,
+    batches: Vec<(StringArray, TimestampMicrosecondArray)>,
     /// The first row of each batch, counted over all.
     starts: Vec<usize>,
-    rows: usize,
+    /// Of the id of each row.
+    hashes: Vec<u64>,
+    /// The first and the last time.
+    times: Option<(i64, i64)>,
 }
 
 impl IdRows {
@@ -43,15 +43,19 @@ impl IdRows {
         for batch in batches {
             let ids = column(batch, event::EVENT_ID)?.as_string::<i32>().clone();
             let ts = column(batch, event::TS)?.as_primitive::<TimestampMicrosecondType>().clone();
-            rows.starts.push(rows.rows);
-            rows.rows += ids.len();
+            rows.starts.push(rows.hashes.len());
+            rows.hashes.extend((0..ids.len()).map(|row| hash_of(ids.value(row))));
+            for &ts in ts.values() {
+                let (min, max) = rows.times.unwrap_or((ts, ts));
+                rows.times = Some((min.min(ts), max.max(ts)));
+            }
             rows.batches.push((ids, ts));
         }
         Ok(rows)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows
+        self.hashes.len()
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
@@ -76,8 +80,6 @@ pub(super) struct RecentIds {
     table: HashTable<u32>,
 }
 
-const HASHER: FixedState = FixedState::with_seed(0x6861_6269_7475_e900);
-
 impl RecentIds {
     /// Takes all rows in. Marks in `is_seen` those that repeat an earlier one of them.
     pub(super) fn new(unit: PartitionUnit, rows: IdRows, is_seen: &mut [bool]) -> Self {
@@ -86,26 +88,22 @@ impl RecentIds {
             if is_seen[row] {
                 continue;
             }
-            let hash = HASHER.hash_one(id);
-            if table
-                .find(hash, |&other| is_same(unit, rows.row(other as usize), (id, ts)))
-                .is_some()
-            {
+            let same = |&other: &u32| is_same(unit, rows.row(other as usize), (id, ts));
+            let hash = rows.hashes[row];
+            if table.find(hash, same).is_some() {
                 is_seen[row] = true;
                 continue;
             }
-            table.insert_unique(hash, row as u32, |&other| {
-                HASHER.hash_one(rows.row(other as usize).0)
-            });
+            table.insert_unique(hash, row as u32, |&other| rows.hashes[other as usize]);
         }
         Self { unit, rows, table }
     }
 
     /// Marks the rows whose ids stand in this table.
     pub(super) fn mark(&self, rows: &IdRows, is_seen: &mut [bool]) {
-        for (is_seen, (id, ts)) in is_seen.iter_mut().zip(rows.iter()) {
-            let same = |&other: &u32| is_same(self.unit, self.rows.row(other as usize), (id, ts));
-            *is_seen = *is_seen || self.table.find(HASHER.hash_one(id), same).is_some();
+        for ((is_seen, row), hash) in is_seen.iter_mut().zip(rows.iter()).zip(&rows.hashes) {
+            let same = |&other: &u32| is_same(self.unit, self.rows.row(other as usize), row);
+            *is_seen = *is_seen || self.table.find(*hash, same).is_some();
         }
     }
 }
@@ -121,109 +119,88 @@ pub(super) async fn mark_in_files<'a>(
     rows: &IdRows,
     is_seen: &mut [bool],
 ) -> Result<()> {
-    let Some((min, max)) = extremes(rows) else {
+    let Some((min, max)) = rows.times else {
         return Ok(());
     };
+    let mut last: Option<Candidates> = None;
     for file in files {
         let partition = Partition { unit: file.partition_unit, start_us: file.partition_start_us };
         let near = partition.previous().start_us..partition.next().end_us();
         if max < near.start || min >= near.end {
             continue;
         }
-        let candidates: Vec<(u32, &str)> = rows
-            .iter()
-            .zip(is_seen.iter())
-            .enumerate()
-            .filter(|(_, ((_, ts), is_seen))| !**is_seen && near.contains(ts))
-            .map(|(row, ((id, _), _))| (row as u32, id))
-            .collect();
-        if !candidates.is_empty() {
-            mark_in_file(store, file, &candidates, is_seen).await?;
-        }
+        // The files of a partition mostly follow each other.
+        let candidates = match last.take() {
+            Some(candidates) if candidates.near == near => candidates,
+            _ => Candidates::of(rows, near),
+        };
+        mark_in_file(store, file, rows, &candidates, is_seen).await?;
+        last = Some(candidates);
     }
     Ok(())
 }
 
-fn extremes(rows: &IdRows) -> Option<(i64, i64)> {
-    let times = || rows.iter().map(|(_, ts)| ts);
-    times().min().zip(times().max())
+/// The rows whose time is near a partition.
+struct Candidates {
+    near: Range<i64>,
+    rows: Vec<u32>,
+}
+
+impl Candidates {
+    fn of(rows: &IdRows, near: Range<i64>) -> Self {
+        let times = rows.batches.iter().flat_map(|(_, ts)| ts.values());
+        let is_near = |(_, ts): &(u32, &i64)| near.contains(*ts);
+        let rows = (0_u32..).zip(times).filter(is_near).map(|(row, _)| row).collect();
+        Self { near, rows }
+    }
 }
 
 async fn mark_in_file(
     store: &Store,
     file: &DataFile,
-    candidates: &[(u32, &str)],
+    rows: &IdRows,
+    candidates: &Candidates,
     is_seen: &mut [bool],
 ) -> Result<()> {
-    let filters = filters_of(store, file).await?;
-    let mut hits: HashMap<&str, Vec<u32>, FixedState> = HashMap::with_hasher(HASHER);
-    let mut row_groups = Vec::new();
-    for (row_group, filter) in filters.row_groups.iter().enumerate() {
-        let mut is_hit = false;
-        for &(row, id) in candidates {
-            if filter.as_ref().is_none_or(|filter| filter.check(id)) {
-                is_hit = true;
-                let same = hits.entry(id).or_default();
-                if same.last() != Some(&row) {
-                    same.push(row);
-                }
-            }
-        }
-        if is_hit {
-            row_groups.push(row_group);
-        }
-    }
-    if row_groups.is_empty() {
+    if candidates.rows.is_empty() {
         return Ok(());
     }
-    let path = &file.object.path;
-    let builder = read::open(store.bucket(), &file.object).await?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [event::EVENT_ID]);
-    let mut stream = builder
-        .with_projection(mask)
-        .with_row_groups(row_groups)
-        .with_batch_size(64 * 1024)
-        .build()
-        .map_err(|error| read::read_error(path, error))?;
-    while let Some(batch) = stream.try_next().await.map_err(|e| read::read_error(path, e))? {
-        let ids = batch.column(0).as_string_opt::<i32>();
-        let ids = ids.ok_or_else(|| Error::corrupt(path, "event_id is not text"))?;
-        for id in ids.iter().flatten() {
-            for &row in hits.get(id).into_iter().flatten() {
-                is_seen[row as usize] = true;
-            }
+    let filters = id_filter::filters_of(store, file).await?;
+    for (row_group, filter) in filters.row_groups.iter().enumerate() {
+        let may_hold = |row: &u32| {
+            filter.as_ref().is_none_or(|filter| filter.may_hold(rows.hashes[*row as usize]))
+        };
+        let mut hits: Vec<u32> = candidates.rows.iter().copied().filter(may_hold).collect();
+        hits.retain(|row| !is_seen[*row as usize]);
+        if hits.is_empty() {
+            continue;
+        }
+        let prints = id_filter::fingerprints_of(store, file, row_group).await?;
+        hits.retain(|row| prints.may_hold(rows.hashes[*row as usize]));
+        if !hits.is_empty() {
+            mark_equal(store, file, row_group, rows, &hits, is_seen).await?;
         }
     }
     Ok(())
 }
 
-/// The bloom filters of a file, one per row group; a row group without one is always looked into.
-struct EventIdFilters {
-    row_groups: Vec<Option<Sbbf>>,
-}
-
-async fn filters_of(store: &Store, file: &DataFile) -> Result<Arc<EventIdFilters>> {
-    let name = format!("{} filters", file.object.path);
-    store
-        .cached(&name, async {
-            let mut builder = read::open(store.bucket(), &file.object).await?;
-            let filters = load_filters(&mut builder)
-                .await
-                .map_err(|error| read::read_error(&file.object.path, error))?;
-            let blocks: usize = filters.row_groups.iter().flatten().map(Sbbf::num_blocks).sum();
-            Ok((filters, blocks * 32))
-        })
-        .await
-}
-
-async fn load_filters(
-    builder: &mut ParquetRecordBatchStreamBuilder<BucketReader>,
-) -> parquet::errors::Result<EventIdFilters> {
-    let columns = builder.parquet_schema().columns();
-    let place = columns.iter().position(|column| column.name() == event::EVENT_ID).unwrap_or(0);
-    let mut row_groups = Vec::new();
-    for row_group in 0..builder.metadata().num_row_groups() {
-        row_groups.push(builder.get_row_group_column_bloom_filter(row_group, place).await?);
+/// Marks those of some rows whose ids stand in a row group.
+async fn mark_equal(
+    store: &Store,
+    file: &DataFile,
+    row_group: usize,
+    rows: &IdRows,
+    hits: &[u32],
+    is_seen: &mut [bool],
+) -> Result<()> {
+    let mut by_id: HashMap<&str, Vec<u32>, FixedState> = HashMap::default();
+    for &row in hits {
+        by_id.entry(rows.row(row as usize).0).or_default().push(row);
     }
-    Ok(EventIdFilters { row_groups })
+    id_filter::for_each_id(store, file, row_group, |id| {
+        for &row in by_id.get(id).into_iter().flatten() {
+            is_seen[row as usize] = true;
+        }
+    })
+    .await
 }

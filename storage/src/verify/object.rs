@@ -2,7 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::catalog::Catalog;
-use crate::data_file::FileIndex;
+use crate::data_file::index_object::IndexObject;
 use crate::error::{Error, Result};
 use crate::frame::FrameKind;
 use crate::log::action::{Action, DataFile, DictionaryRun, LinkFile, ObjectRef, SegmentVersion};
@@ -20,9 +20,10 @@ pub(super) enum Role {
     Parquet {
         rows: u64,
     },
-    /// The index of a data file with this many rows.
+    /// The index of a data file with this many rows and bytes.
     Index {
         rows: u64,
+        bytes: u64,
     },
     /// A base or a delta of the identity map; what is in it is compared as a whole.
     IdentityMap,
@@ -57,8 +58,11 @@ pub(super) fn roles_of(action: &Action) -> Vec<(ObjectRef, Role)> {
 }
 
 fn data_file_roles(file: &DataFile) -> Vec<(ObjectRef, Role)> {
-    let rows = file.rows;
-    vec![(file.object.clone(), Role::Parquet { rows }), (file.index.clone(), Role::Index { rows })]
+    let (rows, bytes) = (file.rows, file.object.bytes);
+    vec![
+        (file.object.clone(), Role::Parquet { rows }),
+        (file.index.clone(), Role::Index { rows, bytes }),
+    ]
 }
 
 fn bitmap_roles(version: &SegmentVersion) -> Vec<(ObjectRef, Role)> {
@@ -78,9 +82,9 @@ pub(super) async fn check(bucket: &Bucket, object: &ObjectRef, role: &Role) -> R
                 format!("it has {found} rows, wanted {rows}")
             })
         }
-        Role::Index { rows } => {
-            let payload = bucket.read_framed(FrameKind::Index, object).await?;
-            FileIndex::decode(path, &payload, *rows).map(drop)
+        Role::Index { rows, bytes } => {
+            let (format, payload) = bucket.read_framed_as(FrameKind::Index, object).await?;
+            IndexObject::open(path, format, payload, *bytes)?.groups(*rows).map(drop)
         }
         Role::IdentityMap => bucket.read_framed(FrameKind::IdentityMap, object).await.map(drop),
         Role::Catalog => {

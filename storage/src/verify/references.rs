@@ -4,7 +4,7 @@ use super::VerifyReport;
 use super::history::History;
 use crate::bucket::Bucket;
 use crate::catalog::Catalog;
-use crate::data_file::FileIndex;
+use crate::data_file::index_object::IndexObject;
 use crate::error::Result;
 use crate::frame::FrameKind;
 use crate::log::action::{DataFile, ObjectRef, SegmentVersion};
@@ -34,10 +34,10 @@ async fn check_identifiers(
     file: &DataFile,
     report: &mut VerifyReport,
 ) {
-    let Ok(payload) = bucket.read_framed(FrameKind::Index, &file.index).await else {
+    let Ok(index) = IndexObject::read(bucket, file).await else {
         return;
     };
-    let Ok(index) = FileIndex::decode(&file.index.path, &payload, file.rows) else {
+    let Ok(index) = index.groups(file.rows) else {
         return;
     };
     let (min, max) = (index.identifiers().iter().min(), index.identifiers().iter().max());

@@ -220,9 +220,9 @@ async fn too_many_rejects_commit_nothing() {
     ingest.append(&batch(&rows(3, 100)), 0).await.unwrap();
     let bad = [Row { event: " ".into(), ts: 0, ..Row::default() }];
     ingest.append(&batch(&bad), 100).await.unwrap();
-    let error = ingest.append(&batch(&bad), 101).await.unwrap_err();
+    ingest.append(&batch(&bad), 101).await.unwrap();
+    let error = ingest.commit().await.unwrap_err();
     assert!(matches!(error, Error::TooManyRejects { rejected: 2, limit: 1, .. }), "{error:?}");
-    drop(ingest);
     assert_eq!(store.snapshot().await.unwrap().version, 1);
 }
 

@@ -119,7 +119,7 @@ pub async fn write_data_file(
     for _ in 0..rows {
         builder.push(Some(identifier), Some(identifier))?;
     }
-    let payload = builder.finish().encode()?;
+    let payload = builder.finish().encode_for(&bucket.read(&object).await?)?;
     let index_path = layout::index_of(&path);
     let index = bucket.put_framed(FrameKind::Index, &index_path, &payload).await?;
     Ok(DataFile {

@@ -7,6 +7,8 @@
 mod decimal;
 mod faults;
 mod json;
+mod json_scan;
+mod members;
 mod properties;
 mod text;
 mod time;
@@ -62,6 +64,14 @@ impl Conformer {
             namespaces: names().map(str::to_owned).collect(),
             received_at_us: received_at.timestamp_micros(),
         }
+    }
+
+    /// Checks the columns of a batch as such.
+    ///
+    /// # Errors
+    /// Those of [`Conformer::conform`].
+    pub(crate) fn check(schema: &SchemaRef) -> Result<()> {
+        check_columns(schema)
     }
 
     /// Brings a batch to events. Its first row has this number in the source.

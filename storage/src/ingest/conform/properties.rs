@@ -2,8 +2,10 @@
 
 use super::faults::{Faults, quoted};
 use super::json;
+use super::json_scan::{Scan, scan};
+use super::members::Members;
 use crate::error::{Error, Result};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -15,97 +17,159 @@ pub(crate) fn properties(
     others: &RecordBatch,
     faults: &mut Faults,
 ) -> Result<ArrayRef> {
-    let given = given.map(|array| given_objects(array, faults)).transpose()?;
-    if others.num_columns() == 0 {
-        let none = || Arc::new(StringArray::new_null(others.num_rows())) as ArrayRef;
-        return Ok(given.unwrap_or_else(none));
-    }
-    let members = json::objects(others)?;
-    let Some(given) = given else {
-        let alone: StringArray =
-            members.into_iter().map(|object| (object != "{}").then_some(object)).collect();
-        return Ok(Arc::new(alone));
+    let members = Members::of(others)?;
+    let Some(given) = given.map(|array| given_texts(array, faults)).transpose()? else {
+        return alone(&members, others.num_rows());
     };
     let given = given.as_string::<i32>();
-    let merged: StringArray = members
-        .into_iter()
-        .enumerate()
-        .map(|(row, members)| {
-            let object = given.is_valid(row).then(|| given.value(row));
-            match merge(object, members) {
-                Ok(merged) => merged,
-                Err(reason) => {
-                    faults.add(row, || reason);
-                    None
-                }
+    if members.is_empty() {
+        return Ok(checked(given, faults));
+    }
+    let mut merged = StringBuilder::with_capacity(given.len(), given.value_data().len());
+    let mut text = String::new();
+    for row in 0..given.len() {
+        text.clear();
+        let object = object_at(given, row);
+        match merge(object, row, &members, &mut text) {
+            Ok(Merged::Text) => merged.append_value(&text),
+            Ok(Merged::Nothing) => merged.append_null(),
+            Err(Refused::Row(reason)) => {
+                faults.add(row, || reason);
+                merged.append_null();
             }
-        })
-        .collect();
-    Ok(Arc::new(merged))
+            Err(Refused::All(error)) => return Err(error),
+        }
+    }
+    Ok(Arc::new(merged.finish()))
+}
+
+/// The members of each row as an object; NULL where there are none.
+fn alone(members: &Members, rows: usize) -> Result<ArrayRef> {
+    if members.is_empty() {
+        return Ok(Arc::new(StringArray::new_null(rows)));
+    }
+    let mut objects = StringBuilder::new();
+    let mut text = String::new();
+    for row in 0..rows {
+        text.clear();
+        text.push('{');
+        members.put(row, &mut text)?;
+        text.push('}');
+        objects.append_option((text != "{}").then_some(&text));
+    }
+    Ok(Arc::new(objects.finish()))
 }
 
 /// The objects as they came; text that is no JSON object is a fault.
-fn given_objects(array: &ArrayRef, faults: &mut Faults) -> Result<ArrayRef> {
+fn checked(given: &StringArray, faults: &mut Faults) -> ArrayRef {
+    let mut has_empty = false;
+    for row in (0..given.len()).filter(|&row| given.is_valid(row)) {
+        match object_at(given, row) {
+            None => has_empty = true,
+            Some(object) if scan(object, |_| {}) == Scan::Unsure => {
+                if let Err(reason) = names_of(object) {
+                    faults.add(row, || reason);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    if !has_empty {
+        return Arc::new(given.clone());
+    }
+    Arc::new((0..given.len()).map(|row| object_at(given, row)).collect::<StringArray>())
+}
+
+/// The text of a row. Empty text is how CSV writes NULL.
+fn object_at(given: &StringArray, row: usize) -> Option<&str> {
+    let text = given.is_valid(row).then(|| given.value(row))?;
+    (!text.trim_start().is_empty()).then_some(text)
+}
+
+/// The column as text; what cannot be text is a fault.
+fn given_texts(array: &ArrayRef, faults: &mut Faults) -> Result<ArrayRef> {
     let failed = |error| Error::Arrow {
         during: "bringing column \"properties\" to text".into(),
         source: Arc::new(error),
     };
-    let text: ArrayRef = match array.data_type() {
+    match array.data_type() {
         DataType::Struct(_) | DataType::Map(..) => {
-            return Ok(Arc::new(StringArray::from(json::values(array)?)));
+            Ok(Arc::new(StringArray::from(json::values(array)?)))
         }
-        DataType::Utf8 => Arc::clone(array),
+        DataType::Utf8 => Ok(Arc::clone(array)),
         DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) | DataType::Null => {
-            cast(array, &DataType::Utf8).map_err(failed)?
+            cast(array, &DataType::Utf8).map_err(failed)
         }
         other => {
             for row in (0..array.len()).filter(|&row| array.is_valid(row)) {
                 faults.add(row, || format!("properties is a {other}, a JSON object is wanted"));
             }
-            return Ok(Arc::new(StringArray::new_null(array.len())));
-        }
-    };
-    let objects = text.as_string::<i32>();
-    let mut has_empty = false;
-    for row in (0..objects.len()).filter(|&row| objects.is_valid(row)) {
-        let object = objects.value(row);
-        if object.trim().is_empty() {
-            has_empty = true;
-        } else if let Err(reason) = names_of(object) {
-            faults.add(row, || reason);
+            Ok(Arc::new(StringArray::new_null(array.len())))
         }
     }
-    if !has_empty {
-        return Ok(text);
-    }
-    // Empty text is how CSV writes NULL.
-    let is_there = |object: &&str| !object.trim().is_empty();
-    Ok(Arc::new(objects.iter().map(|o| o.filter(is_there)).collect::<StringArray>()))
 }
 
-/// One object with the members of both. A member that stands in both is a fault: neither may be
-/// dropped silently.
-fn merge(given: Option<&str>, members: String) -> Result<Option<String>, String> {
+/// What became of a row.
+enum Merged {
+    /// Its object stands in the buffer.
+    Text,
+    /// It has no members at all, and no object came.
+    Nothing,
+}
+
+/// Why a row has no object.
+enum Refused {
+    Row(String),
+    All(Error),
+}
+
+/// Puts one object with the members of both into `text`. A member that stands in both is a fault:
+/// neither may be dropped silently.
+fn merge(
+    given: Option<&str>,
+    row: usize,
+    members: &Members,
+    text: &mut String,
+) -> Result<Merged, Refused> {
+    let mut twice = None;
+    let mut note = |name: &str| {
+        if twice.is_none() && members.has(row, name) {
+            twice = Some(quoted(name));
+        }
+    };
+    let has_members = match given.map(|object| (object, scan(object, &mut note))) {
+        None | Some((_, Scan::Empty)) => false,
+        Some((_, Scan::Members)) => true,
+        Some((object, Scan::Unsure)) => {
+            let names = names_of(object).map_err(Refused::Row)?;
+            names.iter().for_each(|name| note(name));
+            !names.is_empty()
+        }
+    };
+    if let Some(twice) = twice {
+        let reason = format!("{twice} stands in properties and in a column of its own");
+        return Err(Refused::Row(reason));
+    }
+    let front = if has_members { given.unwrap_or_default().trim_end() } else { "{" };
+    text.push_str(front.strip_suffix('}').unwrap_or(front));
+    let before = text.len();
+    if has_members {
+        text.push(',');
+    }
+    let start = text.len();
+    members.put(row, text).map_err(Refused::All)?;
+    if text.len() > start {
+        text.push('}');
+        return Ok(Merged::Text);
+    }
+    // Nothing to add: the object stays as it came.
+    text.truncate(before);
     let Some(given) = given else {
-        return Ok((members != "{}").then_some(members));
+        return Ok(Merged::Nothing);
     };
-    if members == "{}" {
-        return Ok(Some(given.to_owned()));
-    }
-    let Ok(names) = names_of(given) else {
-        return Ok(None);
-    };
-    if names.is_empty() {
-        return Ok(Some(members));
-    }
-    let added = names_of(&members)?;
-    if let Some(twice) = names.iter().find(|name| added.contains(name)) {
-        let name = quoted(twice);
-        return Err(format!("{name} stands in properties and in a column of its own"));
-    }
-    let trimmed = given.trim_end();
-    let front = trimmed.strip_suffix('}').unwrap_or(trimmed);
-    Ok(Some(format!("{front},{}", &members[1..])))
+    text.clear();
+    text.push_str(given);
+    Ok(Merged::Text)
 }
 
 /// The names of the members of a JSON object, or why it is none.
