@@ -11,6 +11,8 @@ mod events;
 pub mod flight;
 mod functions;
 mod position;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod rules;
 mod segments;
 mod session;

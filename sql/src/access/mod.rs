@@ -27,7 +27,7 @@ pub(crate) use scram::{ScramClientFirst, ScramExchange};
 pub use session_tokens::SessionToken;
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use tls::TlsFiles;
-#[cfg(feature = "flight")]
+#[cfg(any(feature = "flight", feature = "postgres"))]
 pub(crate) use tls::common_name;
 pub use token::{NewToken, TokenEntry};
 pub use user::UserEntry;

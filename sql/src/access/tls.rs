@@ -68,6 +68,7 @@ impl TlsFiles {
 }
 
 /// The common name in a client's certificate.
+#[cfg_attr(not(any(feature = "flight", feature = "postgres")), expect(dead_code))]
 pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let parsed = CapturedX509Certificate::from_der(certificate.as_ref().to_vec()).ok()?;
     parsed.subject_common_name()

@@ -61,7 +61,7 @@ impl Query {
     }
 
     /// The tables and functions as the statement finds them.
-    #[cfg(feature = "flight")]
+    #[cfg(any(feature = "flight", feature = "postgres"))]
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }

@@ -24,7 +24,7 @@ struct Chains {
 }
 
 /// Refuses a text in which a chain is too long.
-pub(super) fn ensure_not_too_long(sql: &str) -> Result<()> {
+pub(crate) fn ensure_not_too_long(sql: &str) -> Result<()> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     // What cannot even be read as tokens is refused by the parser, in its words.
     let Ok(tokens) = tokens else { return Ok(()) };

@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 use crate::position::offset_of;
 use crate::session::{Answer, AsOf, Session, Settings};
 use alter_identity_namespace::AlterIdentityNamespace;
+#[cfg(feature = "postgres")]
+pub(crate) use chain::ensure_not_too_long;
 use create_identity_namespace::CreateIdentityNamespace;
 use create_segment::CreateSegment;
 use datafusion::common::ScalarValue;

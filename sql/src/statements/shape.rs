@@ -4,7 +4,8 @@ use crate::error::Result;
 use crate::session::{Session, message_schema};
 use crate::statements::{Located, Statement, engine, show_segments};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ impl Shape {
             | LogicalPlan::Statement(_) => Answers::Message,
             _ => Answers::Rows,
         };
-        let parameters = plan.get_parameter_types()?;
+        let mut parameters = plan.get_parameter_types()?;
+        add_types_of_casts(plan, &mut parameters)?;
         let schema = match parameters.is_empty() {
             true => Arc::clone(plan.schema().inner()),
             false => with_known_types(plan.schema().inner()),
@@ -57,6 +59,30 @@ fn with_known_types(schema: &Schema) -> SchemaRef {
         _ => field.clone(),
     });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// `$1::BIGINT` says what `$1` is, which the engine does not take as a hint.
+fn add_types_of_casts(
+    plan: &LogicalPlan,
+    parameters: &mut HashMap<String, Option<DataType>>,
+) -> Result<()> {
+    if parameters.values().all(Option::is_some) {
+        return Ok(());
+    }
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::Cast(cast) = part
+                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
+                    && let Some(unknown @ None) = parameters.get_mut(&placeholder.id)
+                {
+                    *unknown = Some(cast.field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(())
 }
 
 /// Finds out the shape of a statement; nothing is run.

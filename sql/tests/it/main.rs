@@ -7,6 +7,8 @@ mod errors;
 #[cfg(feature = "flight")]
 mod flight;
 mod limits;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod prepared;
 mod pruning;
 mod reading;
