@@ -85,6 +85,12 @@ impl Engine {
         Ok(self.store.snapshot().await?)
     }
 
+    /// The database under the engine, for the servers.
+    #[cfg(any(feature = "flight", feature = "postgres"))]
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// The store under the engine, for what the engine has no words for.
     pub fn store(&self) -> &Store {
         &self.store

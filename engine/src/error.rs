@@ -27,6 +27,10 @@ pub enum Error {
     /// A statement was wrong or failed.
     #[error(transparent)]
     Sql(#[from] habitue_sql::Error),
+    /// A users file or a certificate cannot be used.
+    #[cfg(any(feature = "flight", feature = "postgres"))]
+    #[error(transparent)]
+    Access(#[from] habitue_sql::access::AccessError),
     /// A file could not be opened or read.
     #[error("cannot {operation} input. name={name}")]
     Input {
@@ -75,6 +79,8 @@ impl Error {
         match self {
             Self::Storage(error) => error.kind(),
             Self::Sql(error) => error.kind(),
+            #[cfg(any(feature = "flight", feature = "postgres"))]
+            Self::Access(_) => ErrorKind::InvalidRequest,
             Self::Input { operation: "copy", .. } => ErrorKind::Unavailable,
             Self::Input { .. }
             | Self::Unreadable { .. }

@@ -31,6 +31,8 @@ mod formats;
 mod ingest;
 mod maintain;
 mod resources;
+#[cfg(any(feature = "flight", feature = "postgres"))]
+mod serve;
 
 pub use arrow;
 pub use builder::{EngineBuilder, WhenMissing};
@@ -38,6 +40,8 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use formats::{Format, Input};
 pub use habitue_sql as sql;
+#[cfg(any(feature = "flight", feature = "postgres"))]
+pub use habitue_sql::access::{Access, ServerLimits, Shutdown, ShutdownTrigger, TlsFiles};
 pub use habitue_sql::{LocalFiles, Session};
 pub use habitue_storage as storage;
 pub use habitue_storage::compaction::{CompactionDepth, CompactionProgress};
@@ -46,6 +50,8 @@ pub use habitue_storage::ingest::{DuplicateRow, IngestSummary};
 pub use habitue_storage::verify::VerifyReport;
 pub use ingest::{IngestProgress, IngestRequest};
 pub use maintain::{MaintainRequest, MaintainSummary};
+#[cfg(any(feature = "flight", feature = "postgres"))]
+pub use serve::ServeRequest;
 
 /// The program of the README runs as a test.
 #[cfg(doctest)]

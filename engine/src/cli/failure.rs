@@ -2,6 +2,7 @@
 
 use arrow::error::ArrowError;
 use habitue::ErrorKind;
+use habitue_sql::access::AccessError;
 use std::error::Error as _;
 use std::io;
 use std::process::ExitCode;
@@ -116,6 +117,12 @@ impl From<habitue::Error> for Failure {
 impl From<habitue_sql::Error> for Failure {
     fn from(error: habitue_sql::Error) -> Self {
         habitue::Error::from(error).into()
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        Self::request(error.to_string())
     }
 }
 

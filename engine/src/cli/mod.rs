@@ -2,6 +2,7 @@
 
 mod age;
 mod demo;
+mod expiry;
 mod failure;
 mod ingest;
 mod init;
@@ -12,10 +13,14 @@ mod output;
 mod progress;
 mod quantity;
 mod segments;
+#[cfg(all(feature = "flight", feature = "postgres"))]
+mod serve;
 mod shell;
 mod size;
 mod sql;
 mod terminal;
+mod token;
+mod user;
 mod verify;
 
 use crate::cli::failure::{Failure, Outcome};
@@ -51,6 +56,13 @@ enum Command {
     Sql(sql::Arguments),
     /// List the segments, or compute them anew
     Segments(segments::Arguments),
+    /// Answer BI tools over Arrow Flight SQL and the Postgres protocol
+    #[cfg(all(feature = "flight", feature = "postgres"))]
+    Serve(serve::Arguments),
+    /// Say who may log in to a server with a password
+    User(user::Arguments),
+    /// Say who may connect to a server with a token
+    Token(token::Arguments),
     /// Compact data files, forget old versions, delete what nothing needs
     Maintain(maintain::Arguments),
     /// Read everything back and check it
@@ -82,6 +94,10 @@ fn run(command: Command) -> Outcome {
         Command::Segments(arguments) => {
             runtime.block_on(until_interrupted(segments::run(arguments)))
         }
+        #[cfg(all(feature = "flight", feature = "postgres"))]
+        Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
+        Command::User(arguments) => user::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Maintain(arguments) => {
             runtime.block_on(until_interrupted(maintain::run(arguments)))
         }

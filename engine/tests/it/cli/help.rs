@@ -23,8 +23,14 @@ fn the_first_page_names_commands_and_exit_codes() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["init", "ingest", "sql", "segments", "maintain", "verify", "demo"] {
+    let commands = [
+        "init", "ingest", "sql", "segments", "serve", "user", "token", "maintain", "verify", "demo",
+    ];
+    for command in commands {
         assert_help(&[command, "--help"], command);
+    }
+    for command in ["user", "token"] {
+        assert_help(&[command, "add", "--help"], &format!("{command}_add"));
     }
 }
 

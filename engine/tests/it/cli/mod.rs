@@ -6,7 +6,9 @@ mod ingest;
 mod init;
 mod maintain;
 mod segments;
+mod serve;
 mod sql;
+mod users;
 mod verify;
 
 use std::io::Write;
