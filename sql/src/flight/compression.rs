@@ -12,7 +12,6 @@ const ACCEPTED: &str = "grpc-accept-encoding";
 const WANTED: &str = "habitue-compression";
 
 /// Leaves of the encodings that a client accepts the one that it wants.
-#[allow(clippy::result_large_err)] // The type of an interceptor is tonic's.
 pub(super) fn only_what_is_wanted(mut request: Request<()>) -> Result<Request<()>, Status> {
     let wanted = wanted(request.metadata());
     let metadata = request.metadata_mut();

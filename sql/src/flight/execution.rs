@@ -147,8 +147,9 @@ impl Execution {
         let done = tokio::select! {
             biased;
             () = guard.cancelled() => return Err(cancelled_status()),
-            done = progress::reported(&self.progress, self.run_change()) => done.map_err(|error| status_of(&error)),
+            done = progress::reported(&self.progress, self.run_change()) => done,
         };
+        let done = done.map_err(|error| status_of(&error));
         run.end(&done);
         done
     }

@@ -1,5 +1,5 @@
-//! The calls of Arrow Flight. Each is let in or not before it is looked at, and a fault in one never
-//! reaches another.
+//! The calls of Arrow Flight. Each is let in or not before it is looked at, and a fault in one
+//! never reaches another.
 
 use crate::flight::action::action_types;
 use crate::flight::query::command_in;

@@ -2,7 +2,7 @@
 
 use crate::access::{Access, Principal, ServerLimits};
 use crate::flight::metadata::{ServerFacts, sql_info, xdbc_types};
-use crate::flight::sessions::Sessions;
+use crate::flight::sessions::{SESSIONS_MAX, Sessions};
 use crate::flight::slots::Slots;
 use crate::session::{Database, Session};
 use arrow_flight::error::FlightError;
@@ -32,7 +32,7 @@ impl Server {
         };
         let sql_info = sql_info(&database.session(), facts)?;
         Ok(Self {
-            sessions: Sessions::new(limits.session_idle_max),
+            sessions: Sessions::new(limits.session_idle_max, SESSIONS_MAX),
             slots: Slots::new(limits.statements_at_once),
             sql_info,
             xdbc_types: xdbc_types()?,

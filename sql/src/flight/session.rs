@@ -88,9 +88,13 @@ impl ClientSession {
         self.alone.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
+
     /// Refuses what would be seen by others that share this session.
     pub(super) fn ensure_alone(&self) -> Result<(), Status> {
-        if self.alone.load(Ordering::Relaxed) {
+        if self.is_alone() {
             return Ok(());
         }
         Err(Status::failed_precondition(
@@ -105,6 +109,10 @@ impl ClientSession {
 
     pub(super) fn change_wire(&self, change: impl FnOnce(&mut WireOptions)) {
         change(&mut lock(&self.wire));
+    }
+
+    pub(super) fn used_at(&self) -> Instant {
+        *lock(&self.used_at)
     }
 
     pub(super) fn touch(&self, now: Instant) {

@@ -18,8 +18,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 
-/// More sessions than this are refused: each holds a context of about a hundred KiB.
-const SESSIONS_MAX: usize = 10_000;
+/// So many sessions at a time: each holds a context of about a hundred KiB.
+pub(super) const SESSIONS_MAX: usize = 2_000;
+/// When there is no room, a session that has asked nothing for so long makes some: clients that
+/// connect for each question leave many behind.
+const UNUSED_MIN: Duration = Duration::from_secs(60);
 
 /// How a request says which session it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +39,16 @@ pub(super) struct Sessions {
     open: Mutex<Open>,
 }
 
-#[derive(Default)]
 struct Open {
     by_id: HashMap<Handle, Arc<ClientSession>>,
     by_connection: HashMap<(String, Option<SocketAddr>), Handle>,
+    sessions_max: usize,
 }
 
 impl Sessions {
-    pub(super) fn new(idle_max: Duration) -> Self {
-        Self { idle_max, open: Mutex::default() }
+    pub(super) fn new(idle_max: Duration, sessions_max: usize) -> Self {
+        let (by_id, by_connection) = (HashMap::new(), HashMap::new());
+        Self { idle_max, open: Mutex::new(Open { by_id, by_connection, sessions_max }) }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -107,11 +111,7 @@ impl Sessions {
 
     /// Ends a session and what runs in it.
     pub(super) fn end(&self, id: Handle) {
-        let mut open = self.open();
-        if let Some(session) = open.by_id.remove(&id) {
-            session.end();
-        }
-        open.by_connection.retain(|_, session| *session != id);
+        self.open().end(id);
     }
 
     /// Ends the sessions that nobody has used for too long.
@@ -164,12 +164,6 @@ impl Sessions {
         let mut own = open.by_id.values().filter(|session| session.owner == owner);
         own.find_map(|session| look(session).map(|found| (session.clone(), found)))
     }
-
-    /// How many there are.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.open().by_id.len()
-    }
 }
 
 impl Open {
@@ -179,12 +173,81 @@ impl Open {
         session: Session,
         now: Instant,
     ) -> Result<Arc<ClientSession>, Status> {
-        if self.by_id.len() >= SESSIONS_MAX {
-            let message = format!("{SESSIONS_MAX} sessions are open, try again later");
-            return Err(Status::resource_exhausted(message));
+        if self.by_id.len() >= self.sessions_max {
+            let unused = self.longest_unused(now).ok_or_else(|| {
+                let message = format!("{} sessions are open, try again later", self.sessions_max);
+                Status::resource_exhausted(message)
+            })?;
+            self.end(unused);
         }
         let session = Arc::new(ClientSession::new(owner, session, now));
         self.by_id.insert(session.id, session.clone());
         Ok(session)
+    }
+
+    /// The session that is missed least: nobody keeps anything in one that is shared.
+    fn longest_unused(&self, now: Instant) -> Option<Handle> {
+        let unused = self.by_id.values().filter(|session| session.is_idle(now, UNUSED_MIN));
+        unused.min_by_key(|session| (session.is_alone(), session.used_at())).map(|found| found.id)
+    }
+
+    fn end(&mut self, id: Handle) {
+        if let Some(session) = self.by_id.remove(&id) {
+            session.end();
+        }
+        self.by_connection.retain(|_, session| *session != id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Database, DatabaseOptions};
+    use habitue_storage::bucket::Bucket;
+    use habitue_storage::catalog::Catalog;
+    use habitue_storage::store::Store;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn database() -> Database {
+        let bucket = Bucket::open("memory://").await.unwrap();
+        let store = Store::create(bucket, Catalog::default()).await.unwrap();
+        Database::new(store, DatabaseOptions::default()).unwrap()
+    }
+
+    fn of_port(port: u16) -> Wanted {
+        Wanted::OfConnection(Some(([127, 0, 0, 1], port).into()))
+    }
+
+    #[tokio::test]
+    async fn a_session_that_nobody_uses_makes_room_and_one_in_use_does_not() {
+        let database = database().await;
+        let sessions = Sessions::new(HOUR, 2);
+        let begun = Instant::now();
+        let own = sessions.begin("ada", database.session(), begun).unwrap();
+        let shared = sessions.find("ada", of_port(1), begun, || database.session()).unwrap();
+        let soon = begun + Duration::from_secs(1);
+        assert!(sessions.find("ada", of_port(2), soon, || database.session()).is_err());
+        let later = begun + Duration::from_secs(61);
+        let next = sessions.find("ada", of_port(2), later, || database.session()).unwrap();
+        let find = |id| sessions.find("ada", Wanted::Named(id), later, || database.session());
+        assert!(find(shared.id).is_err(), "the shared one was not ended first");
+        assert!(find(own.id).is_ok() && find(next.id).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_idle_session_ends_and_is_not_made_again_in_secret() {
+        let database = database().await;
+        let sessions = Sessions::new(HOUR, 10);
+        let begun = Instant::now();
+        let own = sessions.begin("ada", database.session(), begun).unwrap();
+        let find = |owner: &str, now| {
+            sessions.find(owner, Wanted::Named(own.id), now, || database.session())
+        };
+        assert!(find("eve", begun).is_err(), "somebody else's session was given away");
+        assert!(find("ada", begun + HOUR).is_ok());
+        assert!(find("ada", begun + HOUR * 3).is_err());
+        sessions.end_idle(begun + HOUR * 3);
+        assert!(sessions.open().by_id.is_empty());
     }
 }

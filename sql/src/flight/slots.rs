@@ -33,10 +33,4 @@ impl Slots {
             ))
         })
     }
-
-    /// How many statements run.
-    #[cfg(test)]
-    pub(super) fn taken(&self) -> usize {
-        self.count - self.free.available_permits()
-    }
 }

@@ -1,4 +1,4 @@
-//! GetSqlInfo: what the server can do, filled completely, since some clients ask once for all of it.
+//! GetSqlInfo: what the server can do, filled completely: some clients ask once for all of it.
 
 use crate::session::Session;
 use arrow_flight::error::Result;

@@ -27,7 +27,7 @@ pub(in crate::flight) const TABLE_TYPES: [&str; 2] = [BASE_TABLE, VIEW];
 
 /// The rows of GetCatalogs.
 pub(in crate::flight) async fn catalogs(session: &Session) -> Result<RecordBatch, FlightError> {
-    let query = session.query().await.map_err(external)?;
+    let query = session.query().await.map_err(|error| external(&error))?;
     let mut builder = CommandGetCatalogs {}.into_builder();
     for name in catalog_names(&query) {
         builder.append(name);
@@ -40,7 +40,7 @@ pub(in crate::flight) async fn schemas(
     session: &Session,
     command: CommandGetDbSchemas,
 ) -> Result<RecordBatch, FlightError> {
-    let query = session.query().await.map_err(external)?;
+    let query = session.query().await.map_err(|error| external(&error))?;
     let mut builder = command.into_builder();
     for catalog in catalog_names(&query) {
         for schema in schema_names(&query, &catalog) {
@@ -62,7 +62,7 @@ pub(in crate::flight) async fn tables(
         }
     }
     let wants_schema = command.include_schema;
-    let query = session.query().await.map_err(external)?;
+    let query = session.query().await.map_err(|error| external(&error))?;
     let mut builder = command.into_builder();
     for catalog in catalog_names(&query) {
         for schema in schema_names(&query, &catalog) {
@@ -70,7 +70,7 @@ pub(in crate::flight) async fn tables(
             for table in provider.table_names() {
                 let place = TablePlace { catalog: &catalog, schema: &schema, table: &table };
                 let found = provider.table(&table).await;
-                let Some(found) = found.map_err(|error| external(error.into()))? else { continue };
+                let Some(found) = found.map_err(|error| external(&error.into()))? else { continue };
                 let columns = if wants_schema { shown(&found, &place) } else { Schema::empty() };
                 let kind = type_of(&place, found.table_type());
                 builder.append(&catalog, &schema, &table, kind, &columns)?;
@@ -123,6 +123,6 @@ fn shown(table: &Arc<dyn TableProvider>, place: &TablePlace<'_>) -> Schema {
     described(&columns, place)
 }
 
-fn external(error: Error) -> FlightError {
-    FlightError::Tonic(Box::new(crate::flight::status::status_of(&error)))
+fn external(error: &Error) -> FlightError {
+    FlightError::Tonic(Box::new(crate::flight::status::status_of(error)))
 }

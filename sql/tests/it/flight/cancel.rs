@@ -1,4 +1,5 @@
-//! Cancelling. Breaks for a user if this fails: a query that nobody waits for keeps the server busy.
+//! Cancelling. Breaks for a user if this fails: a query that nobody waits for keeps the server
+//! busy.
 
 use crate::flight::server::{TestServer, code, rows, rows_of, status, value};
 use crate::small_shop::small_shop;

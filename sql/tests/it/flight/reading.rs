@@ -36,7 +36,7 @@ const QUERIES: [&str; 12] = [
     "SELECT [1, 2] AS list, {'a': 'b'} AS object, arrow_cast('x', 'Dictionary(Int8, Utf8)') AS d",
     "SELECT arrow_cast('x', 'Utf8View') AS v, arrow_cast(X'00ff', 'BinaryView') AS b",
     "SELECT TIMESTAMP '2026-01-01T00:00:00Z' AS t, INTERVAL '1 day' AS i, TIME '10:00' AS h",
-    "SELECT customer_id, max(amount) OVER (PARTITION BY customer_id) AS m FROM events ORDER BY 1, 2",
+    "SELECT event_id, max(amount) OVER (PARTITION BY customer_id) FROM events ORDER BY event_id",
     "SELECT * FROM events WHERE false",
     "SHOW SEGMENTS",
     "SELECT * FROM system.commits WHERE version = 1",
