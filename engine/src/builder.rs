@@ -3,6 +3,8 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::resources::{Resources, default_memory_bytes};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use habitue_sql::LocalFiles;
 use habitue_storage::bucket::Bucket;
 use habitue_storage::catalog::Catalog;
@@ -96,7 +98,11 @@ impl EngineBuilder {
 
     /// Opens the database at a URL: a folder's path, `file://`, `memory://` (a new, empty one), and
     /// by feature `s3://`, `gs://`, `az://`.
-    pub async fn open(self, url: &str) -> Result<Engine> {
+    pub fn open(self, url: &str) -> BoxFuture<'_, Result<Engine>> {
+        self.open_at(url).boxed()
+    }
+
+    async fn open_at(self, url: &str) -> Result<Engine> {
         let resources = self.resources()?;
         let bucket = Bucket::open(url).await?;
         // Nothing can be missing in a memory that is new.
@@ -111,7 +117,11 @@ impl EngineBuilder {
     }
 
     /// Makes an empty database; an error when there is one.
-    pub async fn create(self, url: &str) -> Result<Engine> {
+    pub fn create(self, url: &str) -> BoxFuture<'_, Result<Engine>> {
+        self.create_at(url).boxed()
+    }
+
+    async fn create_at(self, url: &str) -> Result<Engine> {
         let resources = self.resources()?;
         let store = Store::create(Bucket::open(url).await?, Catalog::default()).await?;
         Engine::new(store, resources, self.local_files)

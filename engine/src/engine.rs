@@ -6,6 +6,8 @@ use crate::ingest::{self, IngestRequest};
 use crate::resources::Resources;
 use arrow::record_batch::RecordBatch;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use habitue_sql::{Database, DatabaseOptions, LocalFiles, Session};
 use habitue_storage::ingest::IngestSummary;
 use habitue_storage::snapshot::Snapshot;
@@ -15,7 +17,8 @@ use std::sync::Arc;
 
 /// An open database: events go in, SQL is answered. Clones share everything.
 ///
-/// All of it needs a tokio runtime with time enabled, of any flavour.
+/// All of it needs a tokio runtime with time enabled, of any flavour. The futures are boxed: a
+/// program that awaits them does not compile the database again.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) store: Store,
@@ -27,8 +30,8 @@ pub struct Engine {
 impl Engine {
     /// Opens the database at a URL with default settings: a folder's path, `file://`, `memory://`
     /// (a new, empty one), and by feature `s3://`, `gs://`, `az://`.
-    pub async fn open(url: &str) -> Result<Self> {
-        Self::builder().open(url).await
+    pub fn open(url: &str) -> BoxFuture<'_, Result<Self>> {
+        Self::builder().open(url)
     }
 
     /// Settings for opening or creating a database.
@@ -50,19 +53,19 @@ impl Engine {
 
     /// Takes in the events of one input: one commit, however large it is, or nothing at all.
     /// The same input twice changes nothing.
-    pub async fn ingest(&self, request: IngestRequest) -> Result<IngestSummary> {
-        ingest::run(&self.store, &self.resources, request).await
+    pub fn ingest(&self, request: IngestRequest) -> BoxFuture<'_, Result<IngestSummary>> {
+        ingest::run(&self.store, &self.resources, request).boxed()
     }
 
     /// Runs one SQL statement in the engine's own session; a query is computed as its answer is
     /// read. Settings made with `SET` last; [`Engine::session`] gives sessions of their own.
-    pub async fn sql(&self, sql: &str) -> Result<SendableRecordBatchStream> {
-        Ok(self.session.run(sql).await?.stream)
+    pub fn sql<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<SendableRecordBatchStream>> {
+        async move { Ok(self.session.run(sql).await?.stream) }.boxed()
     }
 
     /// Runs one SQL statement and collects its whole answer.
-    pub async fn sql_all(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        Ok(self.session.run(sql).await?.collect().await?)
+    pub fn sql_all<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
+        async move { Ok(self.session.run(sql).await?.collect().await?) }.boxed()
     }
 
     /// A new session, with settings and temporary tables of its own.
@@ -81,8 +84,8 @@ impl Engine {
     }
 
     /// The newest version of the database.
-    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        Ok(self.store.snapshot().await?)
+    pub fn snapshot(&self) -> BoxFuture<'_, Result<Arc<Snapshot>>> {
+        async { Ok(self.store.snapshot().await?) }.boxed()
     }
 
     /// The database under the engine, for the servers.

@@ -5,6 +5,8 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use habitue_storage::compaction::{
     CompactionDepth, CompactionOptions, CompactionProgress, CompactionSummary,
 };
@@ -73,7 +75,11 @@ impl fmt::Debug for MaintainRequest {
 
 impl Engine {
     /// Merges data files, and collects garbage when asked. Readers and writers may go on.
-    pub async fn maintain(&self, request: MaintainRequest) -> Result<MaintainSummary> {
+    pub fn maintain(&self, request: MaintainRequest) -> BoxFuture<'_, Result<MaintainSummary>> {
+        self.compact_and_collect(request).boxed()
+    }
+
+    async fn compact_and_collect(&self, request: MaintainRequest) -> Result<MaintainSummary> {
         let options = CompactionOptions {
             memory_bytes_max: self.resources.memory_bytes_max / 2,
             spill_dir: Some(self.resources.spill_dir.clone()),
@@ -96,7 +102,7 @@ impl Engine {
 
     /// Reads back every object that a readable version names, and checks what they say of each
     /// other. Damage is reported, not an error.
-    pub async fn verify(&self) -> Result<VerifyReport> {
-        Ok(self.store.verify().await?)
+    pub fn verify(&self) -> BoxFuture<'_, Result<VerifyReport>> {
+        async { Ok(self.store.verify().await?) }.boxed()
     }
 }
