@@ -42,6 +42,8 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use habitue_storage::snapshot::Snapshot;
 use limits::{SessionMemory, at_most};
 use std::sync::Arc;
@@ -107,8 +109,8 @@ impl Session {
 
     /// Understands one statement, which may have `?` or `$1`, `$2`, … in place of values. Nothing
     /// is run.
-    pub async fn prepare(&self, sql: &str) -> Result<Prepared> {
-        Prepared::new(self, sql).await
+    pub fn prepare<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<Prepared>> {
+        Prepared::new(self, sql).boxed()
     }
 
     /// What its statements may do and cost.
@@ -120,13 +122,21 @@ impl Session {
         self.run_with(statement, Vec::new()).await
     }
 
-    async fn run_with(&self, statement: Located, values: Vec<ScalarValue>) -> Result<Answer> {
-        self.options.rights.ensure(statement.statement.effect())?;
-        let answer = Box::pin(statements::run(self, statement, values)).await?;
-        Ok(match self.options.rows_max {
-            Some(rows_max) => Answer { stream: at_most(rows_max, answer.stream), ..answer },
-            None => answer,
-        })
+    /// Boxed, so that whoever awaits a statement does not compile all statements again.
+    fn run_with(
+        &self,
+        statement: Located,
+        values: Vec<ScalarValue>,
+    ) -> BoxFuture<'_, Result<Answer>> {
+        let answer = async move {
+            self.options.rights.ensure(statement.statement.effect())?;
+            let answer = statements::run(self, statement, values).await?;
+            Ok(match self.options.rows_max {
+                Some(rows_max) => Answer { stream: at_most(rows_max, answer.stream), ..answer },
+                None => answer,
+            })
+        };
+        answer.boxed()
     }
 
     /// The snapshot that the settings ask for.

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -86,7 +87,11 @@ impl Prepared {
     /// Runs it once for each row of `values`, whose columns are the parameters in order. Events
     /// are taken in as one commit; other statements stand each for itself, and the first that
     /// fails ends the run. Answers how many events or rows were added, where that is known.
-    pub async fn run_rows(&self, values: &RecordBatch) -> Result<Option<u64>> {
+    pub fn run_rows<'a>(&'a self, values: &'a RecordBatch) -> BoxFuture<'a, Result<Option<u64>>> {
+        self.run_each_row(values).boxed()
+    }
+
+    async fn run_each_row(&self, values: &RecordBatch) -> Result<Option<u64>> {
         self.ensure_count(values.num_columns())?;
         if let Some(insert) = self.statement.statement.insert_events() {
             let answer = insert.run_rows(&self.session, values).await?;
