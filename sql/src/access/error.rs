@@ -1,5 +1,6 @@
 //! Why somebody may not connect, or why nobody may.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ impl AccessError {
         Self::Invalid { what: what.into(), reason: reason.into() }
     }
 
-    pub(crate) fn tls(what: &'static str, path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn tls(what: &'static str, path: &Path, reason: &dyn fmt::Display) -> Self {
         Self::Tls { what, path: path.into(), reason: reason.to_string() }
     }
 }

@@ -34,10 +34,10 @@ impl TlsFiles {
             ensure_valid(&self.certificate, first, now)?;
         }
         let key = PrivateKeyDer::from_pem_file(&self.key);
-        let key = key.map_err(|error| AccessError::tls("key", &self.key, error))?;
+        let key = key.map_err(|error| AccessError::tls("key", &self.key, &error))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| AccessError::tls("certificate", &self.certificate, error))?;
+            .map_err(|error| AccessError::tls("certificate", &self.certificate, &error))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
@@ -45,7 +45,7 @@ impl TlsFiles {
                 let provider = Arc::new(ring::default_provider());
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
                 let verifier =
-                    verifier.map_err(|error| AccessError::tls("client CA", path, error))?;
+                    verifier.map_err(|error| AccessError::tls("client CA", path, &error))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
@@ -60,9 +60,9 @@ impl TlsFiles {
             TlsError::InconsistentKeys(_) => {
                 let reason =
                     format!("it is not the key of certificate {}", self.certificate.display());
-                AccessError::tls("key", &self.key, reason)
+                AccessError::tls("key", &self.key, &reason)
             }
-            other => AccessError::tls("certificate", &self.certificate, other),
+            other => AccessError::tls("certificate", &self.certificate, &other),
         }
     }
 }
@@ -78,7 +78,7 @@ fn certificates(
     what: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, AccessError> {
-    let refused = |reason: String| AccessError::tls(what, path, reason);
+    let refused = |reason: String| AccessError::tls(what, path, &reason);
     let found = CertificateDer::pem_file_iter(path).map_err(|error| refused(error.to_string()))?;
     let found: Vec<_> =
         found.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))?;
@@ -92,7 +92,7 @@ fn authority(path: &Path) -> Result<RootCertStore, AccessError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("client CA", path)? {
         let added = roots.add(certificate);
-        added.map_err(|error| AccessError::tls("client CA", path, error))?;
+        added.map_err(|error| AccessError::tls("client CA", path, &error))?;
     }
     Ok(roots)
 }
@@ -103,13 +103,13 @@ fn ensure_valid(
     now: chrono::DateTime<Utc>,
 ) -> Result<(), AccessError> {
     let parsed = CapturedX509Certificate::from_der(certificate.as_ref().to_vec());
-    let parsed = parsed.map_err(|error| AccessError::tls("certificate", path, error))?;
+    let parsed = parsed.map_err(|error| AccessError::tls("certificate", path, &error))?;
     let (from, to) = (parsed.validity_not_before(), parsed.validity_not_after());
     match (from..=to).contains(&now) {
         true => Ok(()),
         false => {
             let reason = format!("it is valid from {from} to {to}, now it is {now}");
-            Err(AccessError::tls("certificate", path, reason))
+            Err(AccessError::tls("certificate", path, &reason))
         }
     }
 }

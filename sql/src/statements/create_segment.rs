@@ -65,8 +65,8 @@ impl CreateSegment {
         let defined_at_us = store.bucket().local_now().timestamp_micros();
         let edit = |catalog: &mut Catalog| {
             // Another session may have been faster.
-            self.ensure_free(catalog).map_err(refused)?;
-            ensure_no_circle(&self.name, &uses, catalog).map_err(refused)?;
+            self.ensure_free(catalog).map_err(|error| refused(&error))?;
+            ensure_no_circle(&self.name, &uses, catalog).map_err(|error| refused(&error))?;
             self.define(catalog, &uses, defined_at_us);
             Ok(())
         };
@@ -107,7 +107,7 @@ impl CreateSegment {
 }
 
 /// What the newest catalog says against it, in the store's words.
-fn refused(error: Error) -> habitue_storage::Error {
+fn refused(error: &Error) -> habitue_storage::Error {
     habitue_storage::Error::invalid("CREATE SEGMENT", error.to_string())
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn encode(file: FileInMemory, threads: usize) -> Result<Encoded
     }
     drop(row_groups);
     let bytes = writer.into_inner().map_err(failed)?;
-    let ((index, statistics), origin) = described.await.map_err(died)??;
+    let ((index, statistics), origin) = described.await.map_err(|error| died(&error))??;
     Ok(EncodedEnd::new(bytes, path, origin, index, statistics))
 }
 
@@ -88,7 +88,11 @@ impl Job {
     /// Begins it on a thread of its own.
     fn begin(self, pick: &Pick) -> impl Future<Output = Result<ArrowColumnChunk>> + use<> {
         let pick = Arc::clone(pick);
-        async move { tokio::task::spawn_blocking(move || self.run(&pick)).await.map_err(died)? }
+        async move {
+            tokio::task::spawn_blocking(move || self.run(&pick))
+                .await
+                .map_err(|error| died(&error))?
+        }
     }
 
     fn run(mut self, pick: &Pick) -> Result<ArrowColumnChunk> {
@@ -105,7 +109,7 @@ impl Job {
     }
 }
 
-fn died(error: tokio::task::JoinError) -> Error {
+fn died(error: &tokio::task::JoinError) -> Error {
     Error::Internal(format!("encoding a data file stopped: {error}"))
 }
 

@@ -235,15 +235,15 @@ async fn read_by_ranges(store: &Store, file: &DataFile) -> Result<Vec<Bytes>, St
     let path = file.object.path.as_str().into();
     let end = file.object.bytes;
     let tail = GetOptions { range: Some(GetRange::Suffix(8)), ..GetOptions::default() };
-    let tail = objects.get_opts(&path, tail).await.map_err(told)?;
-    let tail = tail.bytes().await.map_err(told)?;
+    let tail = objects.get_opts(&path, tail).await.map_err(|error| told(&error))?;
+    let tail = tail.bytes().await.map_err(|error| told(&error))?;
     let ranges = [0..end / 3, end / 3..end / 2, end / 2..end, 4..5];
-    let mut parts = objects.get_ranges(&path, &ranges).await.map_err(told)?;
+    let mut parts = objects.get_ranges(&path, &ranges).await.map_err(|error| told(&error))?;
     parts.push(tail);
     Ok(parts)
 }
 
-fn told(error: object_store::Error) -> String {
+fn told(error: &object_store::Error) -> String {
     error.to_string()
 }
 
