@@ -55,7 +55,7 @@ impl Part {
 
 /// The command in a text, if it is one.
 pub(super) fn parse(text: &str) -> Option<Command> {
-    let parts = parts(text)?;
+    let parts = parts(text).filter(|parts| matches!(parts.first(), Some(Part::Word(_))))?;
     let words: Vec<String> = parts.iter().map(|part| part.text().to_lowercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {

@@ -40,9 +40,10 @@ impl Dialect {
         if !asks_catalog(sql) {
             return Vec::new();
         }
-        let mut found: Vec<String> = self.rewritten(sql).into_iter().collect();
+        let sql = repair::with_backslash_escapes(sql);
+        let mut found: Vec<String> = self.rewritten(&sql).into_iter().collect();
         if !found.is_empty() {
-            found.extend(self.rewritten(&repair::repaired(sql)));
+            found.extend(self.rewritten(&repair::repaired(&sql)));
         }
         found.dedup();
         found

@@ -5,7 +5,7 @@
 \dn
 \dt
 \d events
-\d+ system.segments
+\d system.segments
 \df window_funnel
 \du
 \set event purchase
