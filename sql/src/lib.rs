@@ -10,6 +10,7 @@ mod events;
 #[cfg(feature = "flight")]
 pub mod flight;
 mod functions;
+mod hot;
 mod position;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -20,6 +21,7 @@ mod statements;
 mod suggestion;
 pub mod table_functions;
 mod tables;
+mod walk;
 
 pub use error::{Error, ErrorKind, Named, Result};
 pub use position::Position;

@@ -26,11 +26,12 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::Result;
 use datafusion::logical_expr::function::{
     PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDFImpl};
 
 use crate::arguments::{self, Argument, Wording};
@@ -81,6 +82,34 @@ fn gap_of(arguments: &[Argument]) -> Result<(TimeScale, i64)> {
     let wanted = "an interval without months or a whole number, not negative";
     let gap = WORDING.literal("gap", gap, wanted)?;
     Ok((scale, scale.length("gap", gap, WORDING)?))
+}
+
+/// A call whose arguments have been checked, for operators that walk from customer to customer
+/// themselves and keep the [`Sessions`] of each.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionCall {
+    scale: TimeScale,
+    gap: i64,
+}
+
+impl SessionCall {
+    /// The call with these arguments over rows of this schema.
+    pub fn new(arguments: &[Arc<dyn PhysicalExpr>], schema: &Schema) -> Result<Self> {
+        let fields = arguments.iter().map(|argument| argument.return_field(schema));
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        let (scale, gap) = gap_of(&arguments::of_physical(arguments, &fields))?;
+        Ok(Self { scale, gap })
+    }
+
+    /// The largest gap within a session, in the steps of [`SessionCall::times`].
+    pub fn gap(&self) -> i64 {
+        self.gap
+    }
+
+    /// A column of times in steps that a gap can be compared with.
+    pub fn times(&self, ts: &ArrayRef) -> Result<Int64Array> {
+        self.scale.steps(ts)
+    }
 }
 
 impl WindowUDFImpl for SessionizeFunction {

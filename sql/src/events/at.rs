@@ -91,7 +91,7 @@ impl EarlierEvents {
             AsOf::Version(version) => store.snapshot_at(version).await?,
             AsOf::Timestamp(time) => store.snapshot_as_of(time).await?,
         };
-        Pinned::new(store.clone(), snapshot).await
+        Pinned::new(store.clone(), self.pinned.hot().clone(), snapshot).await
     }
 }
 

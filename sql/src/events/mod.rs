@@ -5,10 +5,14 @@
 //!   EventScanExec             adds customer_id; says in EXPLAIN what was pruned and why
 //!     DataSourceExec          the stock Parquet source over the files and rows that are left
 //! ```
+//!
+//! Where the columns are narrow and memory allows, a [walk](crate::walk) over hot columns stands in
+//! the place of the two lower nodes.
 
 mod at;
 mod exec;
 mod insert;
+mod label_filter;
 mod report;
 mod restriction;
 mod schema;
@@ -18,5 +22,6 @@ mod table;
 
 pub(crate) use at::{EVENTS_AT, EventsAt};
 pub(crate) use insert::insert;
+pub(crate) use report::PruningReport;
 pub(crate) use schema::events_schema;
 pub(crate) use table::EventsTable;

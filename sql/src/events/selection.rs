@@ -45,6 +45,8 @@ impl FileSelection {
 pub(crate) struct Selection {
     pub(crate) files: Vec<FileSelection>,
     pub(crate) report: PruningReport,
+    /// The customers to whom all wanted rows belong, if the filters say.
+    pub(crate) customers: Option<RoaringBitmap>,
 }
 
 impl Selection {
@@ -69,26 +71,31 @@ impl Selection {
         };
         if pruning == Pruning::Off {
             let files = files.into_iter().map(FileSelection::whole).collect();
-            return Ok(Self::reported(files, report));
+            return Ok(Self::reported(files, report, None));
         }
         if let Some(predicate) = predicate {
             files = kept_by_statistics(&files, predicate, schema, &mut report)?;
         }
-        let selected = match customers_wanted(filters, pinned) {
+        let customers = customers_wanted(filters, pinned);
+        let selected = match &customers {
             Some(wanted) => {
-                report.customers = Some((&wanted & pinned.identities().customers()).len());
-                kept_by_customers(pinned, files, &wanted, &mut report).await?
+                report.customers = Some((wanted & pinned.identities().customers()).len());
+                kept_by_customers(pinned, files, wanted, &mut report).await?
             }
             None => files.into_iter().map(FileSelection::whole).collect(),
         };
-        Ok(Self::reported(selected, report))
+        Ok(Self::reported(selected, report, customers))
     }
 
-    fn reported(files: Vec<FileSelection>, mut report: PruningReport) -> Self {
+    fn reported(
+        files: Vec<FileSelection>,
+        mut report: PruningReport,
+        customers: Option<RoaringBitmap>,
+    ) -> Self {
         report.files_kept = files.len();
         report.rows_selected = files.iter().map(FileSelection::rows_selected).sum();
         report.row_ranges = files.iter().filter_map(|file| file.rows.as_ref().map(Vec::len)).sum();
-        Self { files, report }
+        Self { files, report, customers }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The TableProvider of `events`: from filters to a plan over Parquet files.
 
 use crate::events::exec::{EventScanExec, OutputColumn};
+use crate::events::label_filter::label_of;
 use crate::events::schema::{events_schema, stored_schema};
 use crate::events::selection::{FileSelection, Selection};
 use crate::events::statistics::{statistics_of, statistics_of_all};
-use crate::session::{Pinned, STORE_URL, Settings};
-use arrow::datatypes::SchemaRef;
+use crate::session::{CustomerWalk, Pinned, Pruning, STORE_URL, Settings};
+use crate::walk::{WalkWish, walk_plan};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, Statistics};
+use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
     CachedParquetFileReaderFactory, ParquetRowSelection,
@@ -19,10 +21,12 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::{DataSource, DataSourceExec};
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use habitue_storage::catalog::Catalog;
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID};
 use parquet::arrow::arrow_reader::RowSelection;
@@ -68,6 +72,70 @@ impl EventsTable {
         let schema = DFSchema::try_from(self.schema.clone())?;
         let planned = |filter: &Expr| state.create_physical_expr(filter.clone(), &schema).ok();
         Ok(conjunction_opt(filters.iter().filter_map(planned)))
+    }
+
+    /// The scan as a walk over hot columns, where that is possible.
+    async fn walk(
+        &self,
+        state: &dyn Session,
+        selection: &Selection,
+        wanted: &[usize],
+        by_label: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let settings = Settings::of(state.config_options());
+        let is_off = settings.customer_walk == CustomerWalk::Off;
+        if is_off || settings.pruning == Pruning::Off || wanted.is_empty() {
+            return Ok(None);
+        }
+        let schema = Arc::new(self.schema.project(wanted)?);
+        let is_partial = selection.customers.is_some() || !by_label.is_empty();
+        let statistics = self.files(selection).1;
+        let statistics = projected(&statistics, &self.stored, &schema);
+        let walk = walk_plan(WalkWish {
+            pinned: &self.pinned,
+            schema,
+            files: selection.files.iter().map(|selected| &selected.file).collect(),
+            customers: selection.customers.clone(),
+            filters: label_tests(state, by_label)?,
+            report: selection.report,
+            statistics: if is_partial { statistics.to_inexact() } else { statistics },
+            partitions: state.config().target_partitions().max(1),
+        });
+        let walk = walk.await?;
+        Ok(walk.map(|walk| Arc::new(walk) as Arc<dyn ExecutionPlan>))
+    }
+
+    /// The scan of Parquet files, with the filters about labels above it.
+    fn parquet_scan(
+        &self,
+        state: &dyn Session,
+        selection: Selection,
+        mut wanted: Vec<usize>,
+        by_label: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let given = wanted.len();
+        for name in by_label.iter().filter_map(label_of) {
+            let column = self.schema.index_of(name)?;
+            if !wanted.contains(&column) {
+                wanted.push(column);
+            }
+        }
+        let (columns, outputs) = self.columns(&wanted)?;
+        let input = self.parquet_plan(state, &selection, columns, limit)?;
+        let schema = Arc::new(self.schema.project(&wanted)?);
+        let scan = EventScanExec::new(input, schema, outputs, &self.pinned, selection.report);
+        let scan: Arc<dyn ExecutionPlan> = Arc::new(scan);
+        let known = DFSchema::try_from(scan.schema())?;
+        let planned = |filter: &Expr| state.create_physical_expr(filter.clone(), &known);
+        let tests = by_label.iter().map(planned).collect::<Result<Vec<_>>>()?;
+        let Some(test) = conjunction_opt(tests) else {
+            return Ok(scan);
+        };
+        let filter = FilterExecBuilder::new(test, scan)
+            .apply_projection(Some((0..given).collect()))?
+            .build()?;
+        Ok(Arc::new(filter))
     }
 
     /// The stored columns to read, and how each wanted column comes from them.
@@ -158,6 +226,35 @@ fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> Pa
     }
 }
 
+/// The filters over a batch of labels: their column 0 is the label.
+fn label_tests(
+    state: &dyn Session,
+    filters: &[Expr],
+) -> Result<Vec<(String, Arc<dyn PhysicalExpr>)>> {
+    let test = |filter: &Expr| {
+        let name = label_of(filter).unwrap_or_default().to_owned();
+        let label = Schema::new(vec![Field::new(&name, DataType::Utf8View, true)]);
+        // The query's name of the table says nothing to this schema.
+        let filter = unnormalize_col(filter.clone());
+        let test = state.create_physical_expr(filter, &DFSchema::try_from(label)?)?;
+        Ok((name, test))
+    };
+    filters.iter().map(test).collect()
+}
+
+/// The statistics of stored columns for those of a scan.
+fn projected(statistics: &Statistics, stored: &Schema, schema: &Schema) -> Statistics {
+    let of = |field: &Arc<Field>| match stored.index_of(field.name()) {
+        Ok(column) => statistics.column_statistics[column].clone(),
+        Err(_) => ColumnStatistics::new_unknown(),
+    };
+    Statistics {
+        num_rows: statistics.num_rows,
+        column_statistics: schema.fields().iter().map(of).collect(),
+        ..Statistics::new_unknown(schema)
+    }
+}
+
 /// Splits large files when there are more threads than files.
 fn split_over_threads(config: FileScanConfig, state: &dyn Session) -> Result<FileScanConfig> {
     let optimizer = &state.config_options().optimizer;
@@ -180,12 +277,17 @@ impl TableProvider for EventsTable {
         TableType::Base
     }
 
-    /// Every filter may leave out files and rows; none is sure to leave out all that do not match.
+    /// Filters about one label the scan applies itself. Every other one may leave out files and rows;
+    /// none of them is sure to leave out all that do not match.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let support = |filter: &&Expr| match label_of(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
     }
 
     async fn scan(
@@ -197,11 +299,15 @@ impl TableProvider for EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let selection = self.select(state, filters).await?;
         let all = || (0..self.schema.fields().len()).collect();
-        let wanted = projection.cloned().unwrap_or_else(all);
-        let (columns, outputs) = self.columns(&wanted)?;
-        let input = self.parquet_plan(state, &selection, columns, limit)?;
-        let schema = Arc::new(self.schema.project(&wanted)?);
-        let scan = EventScanExec::new(input, schema, outputs, &self.pinned, selection.report);
-        Ok(Arc::new(scan))
+        let wanted: Vec<usize> = projection.cloned().unwrap_or_else(all);
+        let by_label = filters.iter().filter(|filter| label_of(filter).is_some());
+        let by_label = by_label.cloned().collect::<Vec<_>>();
+        let limit = limit.filter(|_| by_label.is_empty());
+        if limit.is_none()
+            && let Some(walk) = self.walk(state, &selection, &wanted, &by_label).await?
+        {
+            return Ok(walk);
+        }
+        self.parquet_scan(state, selection, wanted, &by_label, limit)
     }
 }

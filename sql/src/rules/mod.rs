@@ -1,9 +1,11 @@
 //! Optimizer rules of ours.
 
 mod bitmap_pruning;
+mod customer_walk;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use std::sync::Arc;
 
 /// The builder with our rules among the engine's.
@@ -15,8 +17,14 @@ pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilde
     let decorrelated = rules.iter().position(|rule| rule.name() == AFTER);
     let place = decorrelated.map_or(rules.len(), |place| place + 1);
     rules.insert(place, Arc::new(bitmap_pruning::BitmapPruning));
-    builder.with_optimizer_rules(rules)
+    let mut physical = PhysicalOptimizer::new().rules;
+    let last = physical.iter().position(|rule| rule.name() == BEFORE);
+    physical.insert(last.unwrap_or(physical.len()), Arc::new(customer_walk::CustomerWalks));
+    builder.with_optimizer_rules(rules).with_physical_optimizer_rules(physical)
 }
+
+/// The rule from which on plans only get what they need to run.
+const BEFORE: &str = "EnsureCooperative";
 
 /// The rule that turns EXISTS into joins, which are membership too.
 const AFTER: &str = "extract_equijoin_predicate";

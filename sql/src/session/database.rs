@@ -1,6 +1,7 @@
 //! One open database: its store, its memory limit and its threads, shared by its sessions.
 
 use crate::error::Result;
+use crate::hot::HotColumns;
 use crate::session::{Session, SessionOptions};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 /// The name under which the engine finds the store of the database.
 pub(crate) const STORE_URL: &str = "habitue://database/";
+/// How much of the memory limit decoded columns may take.
+const HOT_PERCENT: usize = 50;
 /// How many of the largest consumers an out-of-memory error names.
 const CONSUMERS_NAMED: usize = 5;
 
@@ -59,13 +62,16 @@ struct Inner {
     store: Store,
     options: DatabaseOptions,
     runtime: Arc<RuntimeEnv>,
+    hot: Arc<HotColumns>,
 }
 
 impl Database {
     /// Answers queries over `store` within the limits of `options`.
     pub fn new(store: Store, options: DatabaseOptions) -> Result<Self> {
         let runtime = runtime(&store, &options)?;
-        Ok(Self { inner: Arc::new(Inner { store, options, runtime }) })
+        let hot_bytes = options.memory_bytes_max / 100 * HOT_PERCENT;
+        let hot = Arc::new(HotColumns::new(&runtime.memory_pool, hot_bytes));
+        Ok(Self { inner: Arc::new(Inner { store, options, runtime, hot }) })
     }
 
     /// A new session with default settings and no temporary tables.
@@ -86,6 +92,11 @@ impl Database {
     /// How it uses the machine.
     pub fn options(&self) -> &DatabaseOptions {
         &self.inner.options
+    }
+
+    /// The decoded columns that its queries share.
+    pub(crate) fn hot(&self) -> &Arc<HotColumns> {
+        &self.inner.hot
     }
 
     /// The memory, the spill files and the stores that its queries share.

@@ -30,7 +30,7 @@ pub use prepared::{Parameter, Prepared};
 pub(crate) use progress::Progress;
 pub(crate) use query::Query;
 pub use rights::Rights;
-pub(crate) use settings::{AsOf, Pruning, Settings, parse_time};
+pub(crate) use settings::{AsOf, CustomerWalk, Pruning, Settings, parse_time};
 
 use crate::error::{Error, Result};
 use crate::rules::with_our_rules;
@@ -153,7 +153,7 @@ impl Session {
     /// Pins the snapshot that the settings ask for.
     pub(crate) async fn query(&self) -> Result<Query> {
         let snapshot = self.snapshot().await?;
-        let pinned = Pinned::new(self.database.store().clone(), snapshot).await?;
+        let pinned = Pinned::new(self.database.store().clone(), self.database.hot().clone(), snapshot).await?;
         self.query_over(Arc::new(pinned))
     }
 
@@ -179,6 +179,8 @@ fn base_context(
         .with_target_partitions(database.options().threads.max(1));
     let settings = config.options_mut();
     settings.sql_parser.collect_spans = true;
+    // A walk is spread by customer: whatever is grouped by customer and more needs no shuffle.
+    settings.optimizer.subset_repartition_threshold = 1;
     settings.extensions.insert(Settings::default());
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)

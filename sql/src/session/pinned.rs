@@ -1,6 +1,7 @@
 //! One snapshot with what queries over it need at hand.
 
 use crate::error::{Error, Named, Result};
+use crate::hot::HotColumns;
 use crate::segments::Members;
 use habitue_storage::catalog::{Catalog, SegmentDefinition};
 use habitue_storage::dictionary::Dictionary;
@@ -22,6 +23,7 @@ pub(crate) type SegmentKey = (String, Option<u64>);
 /// (segments, the dictionary) is read before and kept here.
 pub(crate) struct Pinned {
     store: Store,
+    hot: Arc<HotColumns>,
     snapshot: Arc<Snapshot>,
     catalog: Arc<Catalog>,
     identities: Arc<IdentityMap>,
@@ -31,11 +33,16 @@ pub(crate) struct Pinned {
 
 impl Pinned {
     /// Pins a snapshot.
-    pub(crate) async fn new(store: Store, snapshot: Arc<Snapshot>) -> Result<Self> {
+    pub(crate) async fn new(
+        store: Store,
+        hot: Arc<HotColumns>,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<Self> {
         let catalog = store.catalog(&snapshot).await?;
         let identities = store.identity_map(&snapshot).await?;
         Ok(Self {
             store,
+            hot,
             snapshot,
             catalog,
             identities,
@@ -46,6 +53,11 @@ impl Pinned {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The decoded columns of the process.
+    pub(crate) fn hot(&self) -> &Arc<HotColumns> {
+        &self.hot
     }
 
     pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {

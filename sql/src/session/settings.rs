@@ -29,16 +29,28 @@ pub(crate) enum Pruning {
     Off,
 }
 
+/// Whether queries may walk from customer to customer over hot columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CustomerWalk {
+    /// Where memory allows.
+    #[default]
+    On,
+    /// Never: everything is read from Parquet; answers are the same.
+    Off,
+}
+
 /// The `habitue.*` settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) as_of: AsOf,
     pub(crate) pruning: Pruning,
+    pub(crate) customer_walk: CustomerWalk,
 }
 
 const AS_OF_VERSION: &str = "as_of_version";
 const AS_OF_TIMESTAMP: &str = "as_of_timestamp";
 const PRUNING: &str = "pruning";
+const CUSTOMER_WALK: &str = "customer_walk";
 /// What is written in a setting to have its default again.
 const DEFAULT: [&str; 3] = ["", "default", "newest"];
 
@@ -82,6 +94,15 @@ impl Settings {
         };
         Ok(())
     }
+
+    fn set_customer_walk(&mut self, value: &str) -> Result<()> {
+        self.customer_walk = match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "" | "default" => CustomerWalk::On,
+            "off" | "false" => CustomerWalk::Off,
+            _ => return Err(refused(CUSTOMER_WALK, value, "on or off").into()),
+        };
+        Ok(())
+    }
 }
 
 /// A time as people write it; without an offset it is UTC.
@@ -118,8 +139,9 @@ impl ExtensionOptions for Settings {
             AS_OF_VERSION => self.set_as_of_version(value),
             AS_OF_TIMESTAMP => self.set_as_of_timestamp(value),
             PRUNING => self.set_pruning(value),
+            CUSTOMER_WALK => self.set_customer_walk(value),
             _ => {
-                let known = [AS_OF_VERSION, AS_OF_TIMESTAMP, PRUNING];
+                let known = [AS_OF_VERSION, AS_OF_TIMESTAMP, PRUNING, CUSTOMER_WALK];
                 Err(Error::unknown(Named::Setting, key, known).into())
             }
         }
@@ -138,6 +160,10 @@ impl ExtensionOptions for Settings {
             Pruning::On => "on",
             Pruning::Off => "off",
         };
+        let customer_walk = match self.customer_walk {
+            CustomerWalk::On => "on",
+            CustomerWalk::Off => "off",
+        };
         let entry = |key: &str, value, description| ConfigEntry {
             key: format!("{}.{key}", Self::PREFIX),
             value,
@@ -147,6 +173,7 @@ impl ExtensionOptions for Settings {
             entry(AS_OF_VERSION, version, "the version that queries read; empty is the newest"),
             entry(AS_OF_TIMESTAMP, timestamp, "queries read what was committed by this time"),
             entry(PRUNING, Some(pruning.into()), "off reads everything and filters afterwards"),
+            entry(CUSTOMER_WALK, Some(customer_walk.into()), "off reads Parquet for every query"),
         ]
     }
 }

@@ -1,5 +1,6 @@
 //! Tables that are computed from a snapshot: `customers`, `identifiers` and `system.*`.
 
+mod cache;
 pub(crate) mod columns;
 mod commits;
 mod customers;
@@ -26,7 +27,8 @@ use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
 /// The names of the tables in the schema `system`.
-pub(crate) const SYSTEM: [&str; 9] = [
+pub(crate) const SYSTEM: [&str; 10] = [
+    "cache",
     "commits",
     "data_files",
     "identifiers",
@@ -41,6 +43,7 @@ pub(crate) const SYSTEM: [&str; 9] = [
 /// A table of the schema `system`.
 pub(crate) fn system(name: &str, pinned: &Arc<Pinned>) -> Option<Arc<dyn TableProvider>> {
     let rows: Arc<dyn SnapshotRows> = match name {
+        "cache" => Arc::new(cache::CacheRows),
         "commits" => Arc::new(commits::Commits),
         "data_files" => Arc::new(data_files::DataFiles),
         "identifiers" => Arc::new(IdentifierRows::all()),

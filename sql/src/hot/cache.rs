@@ -1,0 +1,213 @@
+//! Which columns are kept, and how much memory they take.
+
+use crate::error::Result;
+use crate::hot::column::{ColumnKind, HotColumn};
+use crate::hot::decode::decode;
+use crate::walk::RunsCache;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use habitue_storage::log::action::DataFile;
+use habitue_storage::store::Store;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A column of a data file: the path of the file and the name of the column.
+pub(crate) type ColumnKey = (Arc<str>, Arc<str>);
+
+/// The decoded columns of a process.
+pub(crate) struct HotColumns {
+    bytes_max: usize,
+    runs: RunsCache,
+    state: Mutex<State>,
+}
+
+struct State {
+    kept: HashMap<ColumnKey, Kept>,
+    /// How many bytes the kept columns take; the pool knows of them through `reservation`.
+    bytes: usize,
+    /// How many bytes were promised to queries that have not decoded yet.
+    promised: usize,
+    uses: u64,
+    reservation: MemoryReservation,
+}
+
+struct Kept {
+    column: Arc<HotColumn>,
+    rows: u64,
+    last_use: u64,
+    use_count: u64,
+}
+
+/// One line of `system.cache`.
+pub(crate) struct KeptColumn {
+    pub(crate) path: Arc<str>,
+    pub(crate) column: Arc<str>,
+    pub(crate) rows: u64,
+    pub(crate) bytes: usize,
+    pub(crate) uses: u64,
+}
+
+/// Memory that was promised for columns to be decoded; given back when it is dropped.
+pub(crate) struct Room {
+    hot: Arc<HotColumns>,
+    left: Mutex<MemoryReservation>,
+}
+
+impl HotColumns {
+    /// Keeps at most so many bytes, all of them reserved in `pool`.
+    pub(crate) fn new(pool: &Arc<dyn MemoryPool>, bytes_max: usize) -> Self {
+        let reservation = MemoryConsumer::new("hot columns").register(pool);
+        let state =
+            State { kept: HashMap::new(), bytes: 0, promised: 0, uses: 0, reservation };
+        Self { bytes_max, runs: RunsCache::default(), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Where the rows of customers lie.
+    pub(crate) fn runs(&self) -> &RunsCache {
+        &self.runs
+    }
+
+    /// What is kept, by path and column.
+    pub(crate) fn kept(&self) -> Vec<KeptColumn> {
+        let state = self.state();
+        let kept = state.kept.iter().map(|((path, column), kept)| KeptColumn {
+            path: path.clone(),
+            column: column.clone(),
+            rows: kept.rows,
+            bytes: kept.column.bytes(),
+            uses: kept.use_count,
+        });
+        let mut kept = kept.collect::<Vec<_>>();
+        kept.sort_by(|a, b| (&a.path, &a.column).cmp(&(&b.path, &b.column)));
+        kept
+    }
+
+    /// About how many bytes it takes to keep the columns that are not kept yet.
+    pub(crate) fn bytes_missing(&self, files: &[&DataFile], schema: &Schema) -> usize {
+        let state = self.state();
+        let mut bytes = 0;
+        for file in files {
+            let path: Arc<str> = file.object.path.as_str().into();
+            for field in schema.fields() {
+                let key = (path.clone(), field.name().as_str().into());
+                let kind = ColumnKind::of(field.name(), field.data_type());
+                if let (Some(kind), false) = (kind, state.kept.contains_key(&key)) {
+                    bytes += usize::try_from(file.rows).unwrap_or(0) * kind.bytes_per_row();
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Promises memory for columns to be decoded; `None` when there is none.
+    pub(crate) fn room(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+        let mut state = self.state();
+        state.make_place(bytes, self.bytes_max)?;
+        let promise = state.reservation.new_empty();
+        promise.try_grow(bytes).ok()?;
+        state.promised += bytes;
+        Some(Room { hot: self.clone(), left: Mutex::new(promise) })
+    }
+
+    /// The columns of this schema, decoded when they are not kept; in its order.
+    pub(crate) async fn load(
+        &self,
+        store: &Store,
+        file: &DataFile,
+        schema: &Schema,
+        room: &Room,
+    ) -> Result<Vec<Arc<HotColumn>>> {
+        let path: Arc<str> = file.object.path.as_str().into();
+        let names = schema.fields().iter().map(|field| Arc::<str>::from(field.name().as_str()));
+        let keys = names.map(|name| (path.clone(), name)).collect::<Vec<_>>();
+        let mut found = {
+            let mut state = self.state();
+            keys.iter().map(|key| state.find(key)).collect::<Vec<_>>()
+        };
+        let missing = (0..keys.len()).filter(|&place| found[place].is_none()).collect::<Vec<_>>();
+        if !missing.is_empty() {
+            let wanted: SchemaRef = Arc::new(schema.project(&missing).map_err(DataFusionError::from)?);
+            let decoded = decode(store, file, wanted).await?;
+            for (&place, column) in missing.iter().zip(decoded) {
+                let column = Arc::new(column);
+                room.fill(keys[place].clone(), file.rows, column.clone());
+                found[place] = Some(column);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn find(&mut self, key: &ColumnKey) -> Option<Arc<HotColumn>> {
+        self.uses += 1;
+        let kept = self.kept.get_mut(key)?;
+        kept.last_use = self.uses;
+        kept.use_count += 1;
+        Some(kept.column.clone())
+    }
+
+    /// Forgets what was not used for the longest time until so many bytes more are within the
+    /// budget; `None` when they cannot be, because queries still use what is kept.
+    fn make_place(&mut self, bytes: usize, bytes_max: usize) -> Option<()> {
+        let is_free = |kept: &Kept| Arc::strong_count(&kept.column) == 1;
+        while self.bytes + self.promised + bytes > bytes_max {
+            let oldest = self.kept.iter().filter(|(_, kept)| is_free(kept));
+            let oldest = oldest.min_by_key(|(_, kept)| kept.last_use)?.0.clone();
+            self.forget(&oldest);
+        }
+        Some(())
+    }
+
+    fn forget(&mut self, key: &ColumnKey) {
+        if let Some(kept) = self.kept.remove(key) {
+            let bytes = kept.column.bytes();
+            self.bytes -= bytes;
+            self.reservation.shrink(bytes);
+        }
+    }
+
+    fn keep(&mut self, key: ColumnKey, rows: u64, column: Arc<HotColumn>) {
+        self.forget(&key);
+        let bytes = column.bytes();
+        self.bytes += bytes;
+        self.reservation.grow(bytes);
+        self.uses += 1;
+        self.kept.insert(key, Kept { column, rows, last_use: self.uses, use_count: 1 });
+    }
+}
+
+impl Room {
+    fn fill(&self, key: ColumnKey, rows: u64, column: Arc<HotColumn>) {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = column.bytes().min(left.size());
+        left.shrink(used);
+        let mut state = self.hot.state();
+        state.promised -= used;
+        state.keep(key, rows, column);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let bytes = left.free();
+        self.hot.state().promised -= bytes;
+    }
+}
+
+impl fmt::Debug for HotColumns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HotColumns({} of {} bytes)", self.state().bytes, self.bytes_max)
+    }
+}

@@ -1,0 +1,151 @@
+//! Texts with few distinct values: a number for each row and the text of each number.
+
+use arrow::array::{Array, AsArray, DictionaryArray};
+use arrow::datatypes::Int32Type;
+use std::collections::HashMap;
+
+/// A column of labels. NULL is a label of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    codes: Codes,
+    values: Vec<Option<String>>,
+    code_of: HashMap<Option<String>, u32>,
+}
+
+/// The number of each row's label, as narrow as they allow.
+#[derive(Debug)]
+pub(crate) enum Codes {
+    Narrow(Vec<u8>),
+    Wide(Vec<u16>),
+    Widest(Vec<u32>),
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self::Narrow(Vec::new())
+    }
+}
+
+impl Labels {
+    pub(crate) fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    /// The label of each code; `None` is NULL.
+    pub(crate) fn values(&self) -> &[Option<String>] {
+        &self.values
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let text = |value: &Option<String>| 2 * (value.as_ref().map_or(0, String::len) + 32);
+        self.codes.bytes() + self.values.iter().map(text).sum::<usize>()
+    }
+
+    pub(super) fn append(&mut self, more: &dyn Array) -> Result<(), String> {
+        let Some(more) = more.as_any().downcast_ref::<DictionaryArray<Int32Type>>() else {
+            return Err(format!("labels came as {}", more.data_type()));
+        };
+        let texts = more.values().as_string::<i32>();
+        let null = if more.null_count() > 0 { self.code(None) } else { 0 };
+        // Texts that no row has get no code.
+        let mut codes: Vec<Option<u32>> = vec![None; texts.len()];
+        let mut found = Vec::with_capacity(more.len());
+        for key in more.keys() {
+            found.push(match key {
+                None => null,
+                Some(key) => {
+                    let key = usize::try_from(key).map_err(|_| "a label has no number")?;
+                    let text = texts.is_valid(key).then(|| texts.value(key));
+                    *codes[key].get_or_insert_with(|| self.code(text))
+                }
+            });
+        }
+        self.codes.extend(&found);
+        Ok(())
+    }
+
+    fn code(&mut self, text: Option<&str>) -> u32 {
+        let text = text.map(str::to_owned);
+        if let Some(&code) = self.code_of.get(&text) {
+            return code;
+        }
+        let code = self.values.len() as u32;
+        self.values.push(text.clone());
+        self.code_of.insert(text, code);
+        code
+    }
+
+    /// No more rows will come.
+    pub(super) fn finish(&mut self) {
+        self.code_of = HashMap::new();
+    }
+}
+
+impl Codes {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Narrow(codes) => codes.capacity(),
+            Self::Wide(codes) => codes.capacity() * size_of::<u16>(),
+            Self::Widest(codes) => codes.capacity() * size_of::<u32>(),
+        }
+    }
+
+    fn extend(&mut self, more: &[u32]) {
+        let most = more.iter().copied().max().unwrap_or(0);
+        self.make_room_for(most);
+        match self {
+            Self::Narrow(codes) => codes.extend(more.iter().map(|&code| code as u8)),
+            Self::Wide(codes) => codes.extend(more.iter().map(|&code| code as u16)),
+            Self::Widest(codes) => codes.extend_from_slice(more),
+        }
+    }
+
+    fn make_room_for(&mut self, most: u32) {
+        if let Self::Narrow(codes) = self
+            && most > u32::from(u8::MAX)
+        {
+            *self = Self::Wide(codes.iter().map(|&code| u16::from(code)).collect());
+        }
+        if let Self::Wide(codes) = self
+            && most > u32::from(u16::MAX)
+        {
+            *self = Self::Widest(codes.iter().map(|&code| u32::from(code)).collect());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(labels: &Labels) -> Vec<Option<String>> {
+        let code = |row: usize| match &labels.codes {
+            Codes::Narrow(codes) => usize::from(codes[row]),
+            Codes::Wide(codes) => usize::from(codes[row]),
+            Codes::Widest(codes) => codes[row] as usize,
+        };
+        let rows = match &labels.codes {
+            Codes::Narrow(codes) => codes.len(),
+            Codes::Wide(codes) => codes.len(),
+            Codes::Widest(codes) => codes.len(),
+        };
+        (0..rows).map(|row| labels.values[code(row)].clone()).collect()
+    }
+
+    #[test]
+    fn labels_of_several_dictionaries_come_out_as_they_went_in() {
+        for distinct in [3, 300, 70_000] {
+            let mut labels = Labels::default();
+            let mut expected = Vec::new();
+            for part in 0..3 {
+                let text = |row: usize| (row % 5 > 0).then(|| format!("{}", (row + part) % distinct));
+                let rows: Vec<_> = (0..distinct * 2).map(text).collect();
+                let array: DictionaryArray<Int32Type> =
+                    rows.iter().map(Option::as_deref).collect();
+                labels.append(&array).unwrap();
+                expected.extend(rows);
+            }
+            assert_eq!(texts(&labels), expected);
+        }
+    }
+}

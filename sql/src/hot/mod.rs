@@ -1,0 +1,18 @@
+//! Hot columns: decoded columns of data files, kept in memory for the next query.
+//!
+//! A query that reads narrow columns (times, labels, amounts, identifiers) decodes each of them
+//! once; later queries of any session of the process find them here, about 20 bytes an event. Data
+//! files never change, so what is kept under a file's path cannot be out of date.
+//!
+//! The budget is part of the memory limit: every byte is reserved in the memory pool that queries
+//! use. A query first asks for [`Room`]: what was not used for the longest time makes place. A query
+//! for which there is no room reads Parquet as it comes.
+
+mod cache;
+mod column;
+mod decode;
+mod labels;
+
+pub(crate) use cache::{HotColumns, Room};
+pub(crate) use column::{ColumnKind, HotColumn};
+pub(crate) use labels::Codes;

@@ -1,0 +1,178 @@
+//! Rows of a walk as record batches.
+
+use crate::hot::HotColumn;
+use crate::walk::files::LoadedFiles;
+use crate::walk::output::{AllLabels, WalkColumn};
+use crate::walk::runs::{Owner, Run};
+use crate::walk::segments::Segments;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch,
+    RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::error::Result;
+use std::sync::Arc;
+
+/// Makes batches of the columns of one walk.
+pub(crate) struct BatchMaker {
+    schema: SchemaRef,
+    files: Arc<LoadedFiles>,
+    columns: Vec<Source>,
+}
+
+/// How the values of a column are found.
+enum Source {
+    Customer,
+    Time(usize),
+    Identifier(usize),
+    Decimal(usize),
+    /// A value for each label.
+    PerLabel { column: usize, labels: Arc<AllLabels>, values: ArrayRef },
+}
+
+impl BatchMaker {
+    pub(crate) fn new(
+        schema: SchemaRef,
+        files: Arc<LoadedFiles>,
+        columns: &[WalkColumn],
+    ) -> Result<Self> {
+        let mut known: Vec<(usize, Arc<AllLabels>)> = Vec::new();
+        let mut labels_of = |column: usize| {
+            let found = known.iter().find(|(of, _)| *of == column);
+            found.map(|(_, labels)| labels.clone()).unwrap_or_else(|| {
+                let labels = Arc::new(AllLabels::of(&files, column));
+                known.push((column, labels.clone()));
+                labels
+            })
+        };
+        let columns = columns.iter().map(|column| {
+            Ok(match column {
+                WalkColumn::Customer => Source::Customer,
+                WalkColumn::Time(column) => Source::Time(*column),
+                WalkColumn::Identifier(column) => Source::Identifier(*column),
+                WalkColumn::Decimal(column) => Source::Decimal(*column),
+                WalkColumn::Label(column) => {
+                    let labels = labels_of(*column);
+                    let values = labels.values();
+                    Source::PerLabel { column: *column, labels, values }
+                }
+                WalkColumn::OfLabel(of) => {
+                    let labels = labels_of(of.column);
+                    let values = labels.evaluate(of.expression.as_ref())?;
+                    Source::PerLabel { column: of.column, labels, values }
+                }
+            })
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(Self { schema, files, columns })
+    }
+
+    pub(crate) fn batch(&self, segments: &Segments) -> Result<RecordBatch> {
+        let mut places_of: Option<(usize, UInt32Array)> = None;
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (source, field) in self.columns.iter().zip(self.schema.fields()) {
+            arrays.push(match source {
+                Source::Customer => customers(segments),
+                Source::Time(column) => {
+                    times(self.files.column(*column), segments, field.data_type())
+                }
+                Source::Identifier(column) => identifiers(self.files.column(*column), segments),
+                Source::Decimal(column) => {
+                    decimals(self.files.column(*column), segments, field.data_type())?
+                }
+                Source::PerLabel { column, labels, values } => {
+                    // Columns of one label stand side by side: its places are found once.
+                    if places_of.as_ref().is_none_or(|(of, _)| of != column) {
+                        let places = labels.places(self.files.column(*column), &segments.runs);
+                        places_of = Some((*column, places.into()));
+                    }
+                    match &places_of {
+                        Some((_, places)) => per_label(values, places)?,
+                        None => values.slice(0, 0),
+                    }
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(segments.rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
+    }
+}
+
+fn customers(segments: &Segments) -> ArrayRef {
+    let has_nobody = segments.owners.iter().any(|(owner, _)| *owner == Owner::Nobody);
+    if has_nobody {
+        let rows = segments.owners.iter().flat_map(|&(owner, rows)| {
+            let customer = match owner {
+                Owner::Customer(customer) => Some(i64::from(customer)),
+                Owner::Nobody => None,
+            };
+            std::iter::repeat_n(customer, rows as usize)
+        });
+        return Arc::new(rows.collect::<Int64Array>());
+    }
+    let mut numbers = Vec::with_capacity(segments.rows);
+    for &(owner, rows) in &segments.owners {
+        if let Owner::Customer(customer) = owner {
+            numbers.resize(numbers.len() + rows as usize, i64::from(customer));
+        }
+    }
+    Arc::new(Int64Array::from(numbers))
+}
+
+fn slices(column: &[Option<Arc<HotColumn>>]) -> Vec<&[i64]> {
+    column.iter().map(|file| file.as_ref().map_or(&[][..], |column| column.times())).collect()
+}
+
+fn times(
+    column: &[Option<Arc<HotColumn>>],
+    segments: &Segments,
+    data_type: &DataType,
+) -> ArrayRef {
+    let slices = slices(column);
+    let mut times = Vec::with_capacity(segments.rows);
+    for &run in &segments.runs {
+        times.extend_from_slice(&slices[run.file as usize][run.range()]);
+    }
+    let times = TimestampMicrosecondArray::from(times);
+    match data_type {
+        DataType::Timestamp(_, zone) => Arc::new(times.with_timezone_opt(zone.clone())),
+        _ => Arc::new(times),
+    }
+}
+
+fn identifiers(column: &[Option<Arc<HotColumn>>], segments: &Segments) -> ArrayRef {
+    let value = |run: Run, row: usize| {
+        let file = column[run.file as usize].as_ref()?;
+        file.identifiers().get(row).map(|&identifier| i64::from(identifier))
+    };
+    let rows = segments.runs.iter().flat_map(|&run| run.range().map(move |row| value(run, row)));
+    Arc::new(rows.collect::<Int64Array>())
+}
+
+fn decimals(
+    column: &[Option<Arc<HotColumn>>],
+    segments: &Segments,
+    data_type: &DataType,
+) -> Result<ArrayRef> {
+    let mut values = Vec::with_capacity(segments.rows);
+    for &run in &segments.runs {
+        let file = column[run.file as usize].as_ref().and_then(|column| column.numbers());
+        let value = |row: usize| file.and_then(|numbers| numbers.get(row)).map(i128::from);
+        values.extend(run.range().map(value));
+    }
+    Ok(Arc::new(Decimal128Array::from(values).with_data_type(data_type.clone())))
+}
+
+fn per_label(values: &ArrayRef, places: &UInt32Array) -> Result<ArrayRef> {
+    if let Some(truths) = values.as_boolean_opt()
+        && truths.null_count() == 0
+    {
+        let truths = truths.iter().map(|truth| truth == Some(true)).collect::<Vec<_>>();
+        let places = places.values();
+        let bits = BooleanBuffer::collect_bool(places.len(), |row| truths[places[row] as usize]);
+        return Ok(Arc::new(BooleanArray::new(bits, None)));
+    }
+    Ok(take(values, places, None)?)
+}

@@ -1,0 +1,229 @@
+//! The plan node of the walk.
+
+use crate::events::PruningReport;
+use crate::walk::batch::BatchMaker;
+use crate::walk::files::{LoadedFiles, WalkFiles};
+use crate::walk::output::{AllLabels, LabelExpression, WalkColumn};
+use crate::walk::runs::CustomerRuns;
+use crate::walk::segments::{RowTest, Walker};
+use arrow::compute::SortOptions;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use roaring::RoaringBitmap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Events customer by customer, each customer's in order of time.
+#[derive(Clone)]
+pub(crate) struct CustomerWalkExec {
+    source: Arc<WalkSource>,
+    columns: Vec<WalkColumn>,
+    statistics: Statistics,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What is walked over, whatever columns are wanted of it.
+pub(crate) struct WalkSource {
+    pub(crate) version: u64,
+    pub(crate) report: PruningReport,
+    pub(crate) runs: Arc<CustomerRuns>,
+    pub(crate) files: Arc<WalkFiles>,
+    /// The customers whose rows are wanted; `None` is everybody.
+    pub(crate) customers: Option<Arc<RoaringBitmap>>,
+    /// Only rows that pass all of these are given.
+    pub(crate) filters: Vec<LabelExpression>,
+    pub(crate) partitions: usize,
+}
+
+impl CustomerWalkExec {
+    pub(crate) fn new(
+        source: Arc<WalkSource>,
+        schema: SchemaRef,
+        columns: Vec<WalkColumn>,
+        statistics: Statistics,
+    ) -> Self {
+        let properties = properties(&schema, &columns, source.partitions);
+        Self { source, columns, statistics, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The columns that it gives.
+    pub(crate) fn columns(&self) -> &[WalkColumn] {
+        &self.columns
+    }
+
+    /// The same rows with other columns.
+    pub(crate) fn with_columns(&self, schema: SchemaRef, columns: Vec<WalkColumn>) -> Self {
+        let statistics = Statistics {
+            num_rows: self.statistics.num_rows,
+            ..Statistics::new_unknown(&schema)
+        };
+        Self::new(self.source.clone(), schema, columns, statistics)
+    }
+
+    fn walker(&self, partition: usize, files: &Arc<LoadedFiles>) -> Result<Walker> {
+        let source = &self.source;
+        let partitions = source.runs.partitions(source.partitions)?;
+        let customers = source.customers.clone();
+        let mut walker =
+            Walker::new(source.runs.clone(), partitions, partition, customers, files.clone());
+        walker.times = order_column(&self.columns);
+        for filter in &source.filters {
+            let labels = AllLabels::of(files, filter.column);
+            let passes = Arc::new(labels.passes(filter.expression.as_ref())?);
+            walker.keep.push(RowTest { column: filter.column, passes });
+        }
+        Ok(walker)
+    }
+}
+
+/// The column of `ts` among those that are read, when the walk gives it.
+fn order_column(columns: &[WalkColumn]) -> Option<usize> {
+    columns.iter().find_map(|column| match column {
+        WalkColumn::Time(TS_COLUMN) => Some(TS_COLUMN),
+        _ => None,
+    })
+}
+
+/// `ts` is always the first column that is read.
+pub(crate) const TS_COLUMN: usize = 0;
+
+fn properties(
+    schema: &SchemaRef,
+    columns: &[WalkColumn],
+    partitions: usize,
+) -> Arc<PlanProperties> {
+    let place = |wanted: fn(&WalkColumn) -> bool| columns.iter().position(wanted);
+    let column = |place: usize| -> Arc<dyn PhysicalExpr> {
+        Arc::new(Column::new(schema.field(place).name(), place))
+    };
+    let ascending = |place: usize| PhysicalSortExpr {
+        expr: column(place),
+        options: SortOptions { descending: false, nulls_first: false },
+    };
+    let customer = place(|column| matches!(column, WalkColumn::Customer));
+    let ts = place(|column| matches!(column, WalkColumn::Time(TS_COLUMN)));
+    let (partitioning, orderings) = match customer {
+        Some(customer) => {
+            let order = [Some(customer), ts].into_iter().flatten().map(ascending);
+            let key = vec![column(customer)];
+            (Partitioning::Hash(key, partitions), vec![order.collect::<Vec<_>>()])
+        }
+        None => (Partitioning::UnknownPartitioning(partitions), Vec::new()),
+    };
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new_with_orderings(schema.clone(), orderings),
+        partitioning,
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
+}
+
+impl fmt::Debug for CustomerWalkExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CustomerWalkExec({:?})", self.columns)
+    }
+}
+
+impl DisplayAs for CustomerWalkExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = &self.source;
+        if matches!(format, DisplayFormatType::TreeRender) {
+            return write!(f, "{}", source.report);
+        }
+        write!(f, "CustomerWalkExec: version={}, {}", source.version, source.report)?;
+        let names = self.schema();
+        let names = names.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+        write!(f, ", columns=[{}]", names.join(", "))?;
+        if !source.filters.is_empty() {
+            let filters = source.filters.iter().map(ToString::to_string).collect::<Vec<_>>();
+            write!(f, ", only=[{}]", filters.join(" AND "))?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for CustomerWalkExec {
+    fn name(&self) -> &str {
+        "CustomerWalkExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let rows = context.session_config().batch_size();
+        let walk = self.clone();
+        let schema = self.schema();
+        let given = schema.clone();
+        let batches = async move {
+            let files = walk.source.files.clone().load().await?;
+            let maker = BatchMaker::new(given, files.clone(), &walk.columns)?;
+            let mut walker = walk.walker(partition, &files)?;
+            let next = move || -> Option<Result<_>> {
+                let _timer = metrics.elapsed_compute().timer();
+                let segments = walker.next_segments(rows);
+                metrics.record_output(segments.rows);
+                (segments.rows > 0).then(|| maker.batch(&segments))
+            };
+            Ok::<_, DataFusionError>(stream::iter(std::iter::from_fn(next)))
+        };
+        let stream = stream::once(batches).try_flatten().boxed();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _input_statistics: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let statistics = match args.partition() {
+            None => self.statistics.clone(),
+            Some(_) => Statistics::new_unknown(&self.schema()),
+        };
+        Ok(Arc::new(statistics))
+    }
+}

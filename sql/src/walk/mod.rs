@@ -1,0 +1,37 @@
+//! The walk: events customer by customer, each customer's in order of time.
+//!
+//! ```text
+//! CustomerAggregateExec     GROUP BY customer_id: a new group when the customer changes
+//! SessionizeExec            sessionize … OVER (PARTITION BY customer_id ORDER BY ts)
+//!   CustomerWalkExec        rows in order of (customer_id, ts), in parallel by customer
+//! ```
+//!
+//! 1. The [`CustomerRuns`] of a snapshot say where each customer's rows lie: runs of rows in data
+//!    files, found from the files' indexes and the identity map without decoding an event. They
+//!    hold for any identities: a run of a customer that was merged is one more run of the
+//!    other, and a group of rows that was split is taken apart row by row.
+//! 2. The rows come from hot columns. Runs of one customer are put side by side; when their times
+//!    overlap (late events, merged customers, files that are not compacted yet), the rows of that
+//!    customer are sorted, and of nobody else.
+//! 3. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
+//!    joins, aggregations and windows over the walk need no shuffle, and the declared order
+//!    spares them the sort.
+//!
+//! So whatever is asked per customer is one pass with a state for one customer at a time.
+
+mod aggregate;
+mod batch;
+mod exec;
+mod files;
+mod label_columns;
+mod output;
+mod plan;
+mod runs;
+mod segments;
+mod sessions;
+
+pub(crate) use aggregate::CustomerAggregateExec;
+pub(crate) use label_columns::with_label_columns;
+pub(crate) use plan::{WalkWish, walk_plan};
+pub(crate) use runs::RunsCache;
+pub(crate) use sessions::SessionizeExec;

@@ -1,0 +1,212 @@
+//! Which rows a partition of the walk gives, in their order.
+
+use crate::hot::{Codes, HotColumn};
+use crate::walk::files::LoadedFiles;
+use crate::walk::runs::{CustomerRuns, Owner, Partitions, Run};
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+
+/// Goes from customer to customer of one partition.
+pub(crate) struct Walker {
+    pub(crate) runs: Arc<CustomerRuns>,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) partition: usize,
+    /// The customers to visit; `None` is everybody and the rows of nobody.
+    pub(crate) customers: Option<Arc<RoaringBitmap>>,
+    pub(crate) files: Arc<LoadedFiles>,
+    /// The column of times among those that are read, when rows must come in order of time.
+    pub(crate) times: Option<usize>,
+    pub(crate) keep: Vec<RowTest>,
+    next: Option<Owner>,
+    /// The rows of the customer at hand that were not given yet; the next ones last.
+    pending: Vec<Run>,
+    owner: Owner,
+}
+
+/// A test of rows by the label of one column: by file, then by code.
+#[derive(Clone)]
+pub(crate) struct RowTest {
+    pub(crate) column: usize,
+    pub(crate) passes: Arc<Vec<Vec<bool>>>,
+}
+
+/// Rows in the order of the walk, and whose they are.
+#[derive(Default)]
+pub(crate) struct Segments {
+    pub(crate) runs: Vec<Run>,
+    /// How many of the rows belong to whom.
+    pub(crate) owners: Vec<(Owner, u32)>,
+    pub(crate) rows: usize,
+}
+
+impl Segments {
+    fn push(&mut self, owner: Owner, run: Run) {
+        self.runs.push(run);
+        self.rows += run.rows as usize;
+        match self.owners.last_mut() {
+            Some((last, rows)) if *last == owner => *rows += run.rows,
+            _ => self.owners.push((owner, run.rows)),
+        }
+    }
+}
+
+impl Walker {
+    pub(crate) fn new(
+        runs: Arc<CustomerRuns>,
+        partitions: Arc<Partitions>,
+        partition: usize,
+        customers: Option<Arc<RoaringBitmap>>,
+        files: Arc<LoadedFiles>,
+    ) -> Self {
+        let nobody = Owner::Nobody;
+        let first = Some(Owner::Customer(0));
+        Self {
+            runs,
+            partitions,
+            partition,
+            customers,
+            files,
+            times: None,
+            keep: Vec::new(),
+            next: first,
+            pending: Vec::new(),
+            owner: nobody,
+        }
+    }
+
+    /// The next rows, about so many; none at the end.
+    pub(crate) fn next_segments(&mut self, rows_wanted: usize) -> Segments {
+        let mut segments = Segments::default();
+        while segments.rows < rows_wanted {
+            match self.pending.pop() {
+                Some(run) => {
+                    let room = rows_wanted - segments.rows;
+                    let taken = run.rows.min(u32::try_from(room).unwrap_or(u32::MAX));
+                    segments.push(self.owner, Run { rows: taken, ..run });
+                    if taken < run.rows {
+                        let rest = Run { start: run.start + taken, rows: run.rows - taken, ..run };
+                        self.pending.push(rest);
+                    }
+                }
+                None => match self.next_owner() {
+                    Some(owner) => self.visit(owner),
+                    None => break,
+                },
+            }
+        }
+        segments
+    }
+
+    fn next_owner(&mut self) -> Option<Owner> {
+        loop {
+            let owner = self.next?;
+            self.next = self.owner_after(owner);
+            if self.is_wanted(owner) && self.partitions.of(owner) == self.partition {
+                return Some(owner);
+            }
+        }
+    }
+
+    fn owner_after(&self, owner: Owner) -> Option<Owner> {
+        let Owner::Customer(customer) = owner else {
+            return None;
+        };
+        let end = self.runs.customers();
+        let next = match &self.customers {
+            None => customer.saturating_add(1),
+            // Straight to the next wanted one: a segment may be a small part of all customers.
+            Some(wanted) => match wanted.range(customer.saturating_add(1)..).next() {
+                Some(next) => next,
+                None => return None,
+            },
+        };
+        match next < end {
+            true => Some(Owner::Customer(next)),
+            false if self.customers.is_none() => Some(Owner::Nobody),
+            false => None,
+        }
+    }
+
+    fn is_wanted(&self, owner: Owner) -> bool {
+        match (owner, &self.customers) {
+            (Owner::Customer(customer), _) if customer >= self.runs.customers() => false,
+            (_, None) => true,
+            (Owner::Customer(customer), Some(wanted)) => wanted.contains(customer),
+            (Owner::Nobody, Some(_)) => false,
+        }
+    }
+
+    fn visit(&mut self, owner: Owner) {
+        self.owner = owner;
+        self.pending.clear();
+        let files = &self.files;
+        let runs = self.runs.of(owner).iter().copied();
+        self.pending.extend(runs.filter(|run| files.is_read(run.file)));
+        if let Some(times) = self.times
+            && self.pending.len() > 1
+        {
+            bring_in_order(&mut self.pending, files.column(times));
+        }
+        for test in &self.keep {
+            self.pending = kept(&self.pending, test, files.column(test.column));
+        }
+        self.pending.reverse();
+    }
+}
+
+/// Brings the rows of one customer in order of time; at equal times, in the order of files.
+fn bring_in_order(runs: &mut Vec<Run>, times: &[Option<Arc<HotColumn>>]) {
+    let times_of = |run: &Run| {
+        let column = times[run.file as usize].as_ref();
+        &column.map_or(&[][..], |column| column.times())[run.range()]
+    };
+    let follows = |pair: &[Run]| times_of(&pair[0]).last() <= times_of(&pair[1]).first();
+    if runs.windows(2).all(follows) {
+        return;
+    }
+    let mut rows = Vec::new();
+    for run in runs.iter() {
+        let places = run.range().map(|row| (run.file, row as u32));
+        rows.extend(times_of(run).iter().zip(places).map(|(&ts, (file, row))| (ts, file, row)));
+    }
+    rows.sort_unstable();
+    runs.clear();
+    for (_, file, row) in rows {
+        match runs.last_mut() {
+            Some(last) if last.file == file && last.start + last.rows == row => last.rows += 1,
+            _ => runs.push(Run { file, start: row, rows: 1 }),
+        }
+    }
+}
+
+/// The rows that pass a test.
+fn kept(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>]) -> Vec<Run> {
+    let mut kept = Vec::new();
+    for &run in runs {
+        let passes = &test.passes[run.file as usize];
+        let Some(labels) = labels[run.file as usize].as_ref().and_then(|column| column.labels())
+        else {
+            continue;
+        };
+        match labels.codes() {
+            Codes::Narrow(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
+            Codes::Wide(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
+            Codes::Widest(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
+        }
+    }
+    kept
+}
+
+fn keep_rows<C: Copy + TryInto<usize>>(run: Run, codes: &[C], passes: &[bool], kept: &mut Vec<Run>) {
+    let passes = |code: C| code.try_into().is_ok_and(|code| passes[code]);
+    let mut from = 0;
+    while from < codes.len() {
+        let Some(first) = codes[from..].iter().position(|&code| passes(code)) else {
+            return;
+        };
+        let first = from + first;
+        let rows = codes[first..].iter().take_while(|&&code| passes(code)).count();
+        kept.push(Run { start: run.start + first as u32, rows: rows as u32, ..run });
+        from = first + rows;
+    }
+}

@@ -1,0 +1,203 @@
+//! The walk from customer to customer. Breaks for a user if this fails: a funnel, a session or a sum
+//! per customer is wrong after late events, merges or splits, or depends on the number of threads.
+
+use crate::small_shop::{rows_of, small_shop, table_of, value_of};
+use habitue_sql::{Database, DatabaseOptions, LocalFiles, Session};
+use habitue_storage::bucket::Bucket;
+use habitue_storage::catalog::Catalog;
+use habitue_storage::compaction::{CompactionDepth, CompactionOptions};
+use habitue_storage::store::Store;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// What happens to a database, in order.
+#[derive(Clone, Debug)]
+enum Step {
+    /// One commit: seconds, person (of few), device (of few, 0 is none), event, channel, amount.
+    Insert(Vec<(i64, u8, u8, u8, u8, i64)>),
+    Compact(CompactionDepth),
+    Link(u8, u8),
+    Unlink(u8, u8),
+}
+
+const EVENTS: [&str; 4] = ["view", "cart", "a_rather_long_name_of_an_event", "buy"];
+const CHANNELS: [&str; 3] = ["NULL", "'web'", "'mail'"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let row = (0..5_000_000_i64, 0..6_u8, 0..8_u8, 0..4_u8, 0..3_u8, -5..100_i64);
+    prop_oneof![
+        4 => prop::collection::vec(row, 1..40).prop_map(Step::Insert),
+        1 => Just(Step::Compact(CompactionDepth::Tiered)),
+        1 => Just(Step::Compact(CompactionDepth::Full)),
+        1 => (1..6_u8, 1..8_u8).prop_map(|(person, device)| Step::Link(person, device)),
+        1 => (1..6_u8, 1..8_u8).prop_map(|(person, device)| Step::Unlink(person, device)),
+    ]
+}
+
+fn database(store: &Store, threads: usize) -> Database {
+    let options = DatabaseOptions {
+        memory_bytes_max: 256 << 20,
+        threads,
+        local_files: LocalFiles::Refused,
+        ..DatabaseOptions::default()
+    };
+    Database::new(store.clone(), options).unwrap()
+}
+
+async fn take(session: &Session, number: usize, step: &Step) {
+    let sql = match step {
+        Step::Insert(rows) => {
+            let rows = rows.iter().enumerate().map(|(row, &(seconds, person, device, e, c, amount))| {
+                let text = |prefix: &str, number: u8| match number {
+                    0 => "NULL".to_owned(),
+                    number => format!("'{prefix}{number}'"),
+                };
+                let (person, device) = (text("u", person), text("d", device));
+                let amount = if amount < 60 { "NULL".into() } else { format!("'{amount}.25'") };
+                format!(
+                    "('{number}-{row}', to_timestamp({seconds}), '{}', {}, {person}, {device}, \
+                     {amount})",
+                    EVENTS[usize::from(e)],
+                    CHANNELS[usize::from(c)]
+                )
+            });
+            let rows = rows.collect::<Vec<_>>().join(", ");
+            let columns = "(event_id, ts, event, channel, user_id, anonymous_id, amount)";
+            format!("INSERT INTO events {columns} VALUES {rows}")
+        }
+        Step::Compact(depth) => {
+            let options =
+                CompactionOptions { depth: *depth, file_rows_target: 30, ..Default::default() };
+            session.database().store().compact(options, |_| {}).await.unwrap();
+            return;
+        }
+        Step::Link(person, device) => format!("LINK user_id 'u{person}' TO anonymous_id 'd{device}'"),
+        Step::Unlink(person, device) => {
+            format!("UNLINK user_id 'u{person}' FROM anonymous_id 'd{device}'")
+        }
+    };
+    // Links of unknown identifiers, and of unlinked ones, may be refused: nothing happens then.
+    let _ = rows_of(session, &sql).await;
+}
+
+/// Questions whose answers say all there is to know about the order and the grouping of rows.
+const QUESTIONS: [&str; 14] = [
+    "SELECT customer_id, count(*), sum(amount), min(ts), max(ts), count(channel) FROM events \
+     GROUP BY 1 ORDER BY 1",
+    "SELECT customer_id, window_funnel(INTERVAL '3' DAY, ts, event = 'view', event = 'cart', \
+     event = 'buy') FROM events GROUP BY 1 ORDER BY 1",
+    "SELECT customer_id, ts, event, sessionize(ts, INTERVAL '9' HOUR) \
+     OVER (PARTITION BY customer_id ORDER BY ts) FROM events ORDER BY 1, 2, 3, 4",
+    "SELECT customer_id, max(k), count(*) FROM (SELECT customer_id, sessionize(ts, INTERVAL '1' DAY) \
+     OVER (PARTITION BY customer_id ORDER BY ts) k FROM events WHERE event <> 'cart') \
+     GROUP BY 1 ORDER BY 1",
+    "SELECT channel, event, count(DISTINCT customer_id), count(DISTINCT identifier_id) FROM events \
+     GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT customer_id, channel, count(*), sum(amount) FROM events GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT customer_id, count(*) FILTER (WHERE event = 'buy' AND amount > 70) FROM events \
+     WHERE event IN ('buy', 'view') OR channel IS NULL GROUP BY 1 \
+     HAVING count(*) FILTER (WHERE event LIKE '%long%') = 0 ORDER BY 1",
+    "SELECT a.customer_id, a.n, b.m FROM (SELECT customer_id, count(*) n FROM events \
+     WHERE event = 'view' GROUP BY 1) a FULL JOIN (SELECT customer_id, sum(amount) m FROM events \
+     WHERE channel = 'web' GROUP BY 1) b USING (customer_id) ORDER BY 1, 2, 3",
+    "SELECT customer_id, p, count(*) FROM (SELECT customer_id, ts, lag(ts) OVER \
+     (PARTITION BY customer_id ORDER BY ts) p FROM events) GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT event, identifier_id, ts, amount FROM events WHERE channel IS NULL ORDER BY 1, 2, 3, 4",
+    "SELECT customer_id, count(*) FROM events WHERE customer_id IN (0, 2, 5) GROUP BY 1 ORDER BY 1",
+    "SELECT customer_id, count(*) FROM events WHERE ts > '1970-02-01' AND customer_id IS NOT NULL \
+     GROUP BY 1 ORDER BY 1",
+    "SELECT customer_id, count(*), min(event) FROM events JOIN (VALUES (0), (1), (4), (9)) AS \
+     v(customer) ON customer = customer_id GROUP BY 1 ORDER BY 1",
+    "SELECT count(*), count(DISTINCT customer_id), min(ts), max(amount) FROM events \
+     WHERE event = 'buy' AND channel IS NOT NULL",
+];
+
+// If this fails, an answer depends on how rows are found.
+#[test]
+fn answers_are_those_of_the_stock_plan_over_any_history() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
+    let histories = prop::collection::vec(step(), 1..14);
+    let result = runner.run(&histories, |steps| {
+        runtime.block_on(async {
+            let bucket = Bucket::open("memory://").await.unwrap();
+            let store = Store::create(bucket, Catalog::default()).await.unwrap();
+            let sessions = [1, 2, 8].map(|threads| database(&store, threads).session());
+            let stock = database(&store, 2).session();
+            rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
+            for (number, step) in steps.iter().enumerate() {
+                take(&stock, number, step).await;
+                // Columns stay hot over merges, splits and compactions.
+                let question = QUESTIONS[number % QUESTIONS.len()];
+                let expected = table_of(&stock, question).await;
+                assert_eq!(table_of(&sessions[1], question).await, expected, "{question}");
+            }
+            for question in QUESTIONS {
+                let expected = table_of(&stock, question).await;
+                for session in &sessions {
+                    let found = table_of(session, question).await;
+                    assert_eq!(found, expected, "{question}");
+                }
+            }
+        });
+        Ok(())
+    });
+    result.unwrap();
+}
+
+async fn plan(session: &Session, query: &str) -> String {
+    table_of(session, &format!("EXPLAIN {query}")).await
+}
+
+#[tokio::test]
+async fn work_per_customer_needs_no_sort_and_no_shuffle() {
+    let session = small_shop().await.session();
+    for (query, operator) in [
+        ("SELECT customer_id, count(*), max(ts) FROM events GROUP BY 1", "CustomerAggregateExec"),
+        (
+            "SELECT sessionize(ts, INTERVAL '1' HOUR) OVER (PARTITION BY customer_id ORDER BY ts) \
+             FROM events",
+            "SessionizeExec",
+        ),
+        (
+            "SELECT customer_id, event, count(*) FROM events WHERE event = 'visit' GROUP BY 1, 2",
+            "only=[event@0 = visit]",
+        ),
+    ] {
+        let plan = plan(&session, query).await;
+        assert!(plan.contains(operator) && plan.contains("CustomerWalkExec"), "{plan}");
+        assert!(!plan.contains("RepartitionExec") && !plan.contains("SortExec"), "{plan}");
+    }
+    rows_of(&session, "SET habitue.customer_walk = off").await.unwrap();
+    let plan = plan(&session, "SELECT customer_id, count(*) FROM events GROUP BY 1").await;
+    assert!(plan.contains("EventScanExec") && !plan.contains("Customer"), "{plan}");
+}
+
+#[tokio::test]
+async fn wide_columns_and_first_rows_are_read_from_parquet() {
+    let session = small_shop().await.session();
+    for query in [
+        "SELECT properties FROM events",
+        "SELECT event FROM events LIMIT 3",
+        "SELECT count(*) FROM events WHERE event_id = 'e1'",
+    ] {
+        let plan = plan(&session, query).await;
+        assert!(plan.contains("EventScanExec"), "{query}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn columns_are_kept_within_the_memory_limit() {
+    let shop = small_shop().await;
+    let options = DatabaseOptions { memory_bytes_max: 600, ..shop.options().clone() };
+    let small = Database::new(shop.store().clone(), options).unwrap().session();
+    let plan = plan(&small, "SELECT customer_id, count(*) FROM events GROUP BY 1").await;
+    assert!(plan.contains("EventScanExec"), "{plan}");
+    let session = shop.session();
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.cache").await, "0");
+    rows_of(&session, "SELECT customer_id, max(ts) FROM events GROUP BY 1").await.unwrap();
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.cache").await, "3");
+    let held = "SELECT sum(bytes) > 0 AND sum(bytes) < 100000 FROM system.cache";
+    assert_eq!(value_of(&session, held).await, "true");
+    assert_eq!(value_of(&shop.session(), "SELECT sum(rows) FROM system.cache").await, "12");
+}
