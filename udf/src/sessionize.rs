@@ -31,8 +31,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::function::{
     PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDFImpl};
+use datafusion::physical_expr::PhysicalExpr;
 
 use crate::arguments::{self, Argument, Wording};
 use crate::time_scale::TimeScale;

@@ -277,8 +277,8 @@ impl TableProvider for EventsTable {
         TableType::Base
     }
 
-    /// Filters about one label the scan applies itself. Every other one may leave out files and rows;
-    /// none of them is sure to leave out all that do not match.
+    /// Filters about one label the scan applies itself. Every other one may leave out files and
+    /// rows; none of them is sure to leave out all that do not match.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

@@ -53,24 +53,35 @@ pub(crate) struct KeptColumn {
 pub(crate) struct Room {
     hot: Arc<HotColumns>,
     left: Mutex<MemoryReservation>,
+    /// Columns that the query will use: they cannot be forgotten before.
+    _held: Vec<Arc<HotColumn>>,
+}
+
+/// What a query wants of the kept columns.
+struct Needs {
+    held: Vec<Arc<HotColumn>>,
+    bytes_missing: usize,
 }
 
 impl HotColumns {
     /// Keeps at most so many bytes, all of them reserved in `pool`.
     pub(crate) fn new(pool: &Arc<dyn MemoryPool>, bytes_max: usize) -> Self {
         let reservation = MemoryConsumer::new("hot columns").register(pool);
-        let state =
-            State { kept: HashMap::new(), bytes: 0, promised: 0, uses: 0, reservation };
+        let state = State { kept: HashMap::new(), bytes: 0, promised: 0, uses: 0, reservation };
         Self { bytes_max, runs: RunsCache::default(), state: Mutex::new(state) }
-    }
-
-    pub(crate) fn bytes_max(&self) -> usize {
-        self.bytes_max
     }
 
     /// Where the rows of customers lie.
     pub(crate) fn runs(&self) -> &RunsCache {
         &self.runs
+    }
+
+    /// So many bytes of the memory limit for something that is kept beside columns; `None` when
+    /// there is not so much.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<MemoryReservation> {
+        let reservation = self.state().reservation.new_empty();
+        reservation.try_grow(bytes).ok()?;
+        Some(reservation)
     }
 
     /// What is kept, by path and column.
@@ -90,29 +101,19 @@ impl HotColumns {
 
     /// About how many bytes it takes to keep the columns that are not kept yet.
     pub(crate) fn bytes_missing(&self, files: &[&DataFile], schema: &Schema) -> usize {
-        let state = self.state();
-        let mut bytes = 0;
-        for file in files {
-            let path: Arc<str> = file.object.path.as_str().into();
-            for field in schema.fields() {
-                let key = (path.clone(), field.name().as_str().into());
-                let kind = ColumnKind::of(field.name(), field.data_type());
-                if let (Some(kind), false) = (kind, state.kept.contains_key(&key)) {
-                    bytes += usize::try_from(file.rows).unwrap_or(0) * kind.bytes_per_row();
-                }
-            }
-        }
-        bytes
+        self.state().needs(files, schema).bytes_missing
     }
 
-    /// Promises memory for columns to be decoded; `None` when there is none.
-    pub(crate) fn room(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+    /// Promises memory for the columns that are not kept yet, and holds those that are; `None` when
+    /// there is no memory for all of them.
+    pub(crate) fn room(self: &Arc<Self>, files: &[&DataFile], schema: &Schema) -> Option<Room> {
         let mut state = self.state();
-        state.make_place(bytes, self.bytes_max)?;
+        let Needs { held, bytes_missing } = state.needs(files, schema);
+        state.make_place(bytes_missing, self.bytes_max)?;
         let promise = state.reservation.new_empty();
-        promise.try_grow(bytes).ok()?;
-        state.promised += bytes;
-        Some(Room { hot: self.clone(), left: Mutex::new(promise) })
+        promise.try_grow(bytes_missing).ok()?;
+        state.promised += bytes_missing;
+        Some(Room { hot: self.clone(), left: Mutex::new(promise), _held: held })
     }
 
     /// The columns of this schema, decoded when they are not kept; in its order.
@@ -132,7 +133,8 @@ impl HotColumns {
         };
         let missing = (0..keys.len()).filter(|&place| found[place].is_none()).collect::<Vec<_>>();
         if !missing.is_empty() {
-            let wanted: SchemaRef = Arc::new(schema.project(&missing).map_err(DataFusionError::from)?);
+            let wanted: SchemaRef =
+                Arc::new(schema.project(&missing).map_err(DataFusionError::from)?);
             let decoded = decode(store, file, wanted).await?;
             for (&place, column) in missing.iter().zip(decoded) {
                 let column = Arc::new(column);
@@ -149,6 +151,25 @@ impl HotColumns {
 }
 
 impl State {
+    fn needs(&self, files: &[&DataFile], schema: &Schema) -> Needs {
+        let mut needs = Needs { held: Vec::new(), bytes_missing: 0 };
+        for file in files {
+            let path: Arc<str> = file.object.path.as_str().into();
+            let rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
+            for field in schema.fields() {
+                let kind = ColumnKind::of(field.name(), field.data_type());
+                match self.kept.get(&(path.clone(), field.name().as_str().into())) {
+                    Some(kept) => needs.held.push(kept.column.clone()),
+                    None => {
+                        let bytes = kind.map_or(0, ColumnKind::bytes_per_row);
+                        needs.bytes_missing += rows.saturating_mul(bytes);
+                    }
+                }
+            }
+        }
+        needs
+    }
+
     fn find(&mut self, key: &ColumnKey) -> Option<Arc<HotColumn>> {
         self.uses += 1;
         let kept = self.kept.get_mut(key)?;

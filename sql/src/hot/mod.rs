@@ -5,8 +5,8 @@
 //! files never change, so what is kept under a file's path cannot be out of date.
 //!
 //! The budget is part of the memory limit: every byte is reserved in the memory pool that queries
-//! use. A query first asks for [`Room`]: what was not used for the longest time makes place. A query
-//! for which there is no room reads Parquet as it comes.
+//! use. A query first asks for [`Room`]: what was not used for the longest time makes place. A
+//! query for which there is no room reads Parquet as it comes.
 
 mod cache;
 mod column;

@@ -153,7 +153,9 @@ impl Session {
     /// Pins the snapshot that the settings ask for.
     pub(crate) async fn query(&self) -> Result<Query> {
         let snapshot = self.snapshot().await?;
-        let pinned = Pinned::new(self.database.store().clone(), self.database.hot().clone(), snapshot).await?;
+        let pinned =
+            Pinned::new(self.database.store().clone(), self.database.hot().clone(), snapshot)
+                .await?;
         self.query_over(Arc::new(pinned))
     }
 

@@ -5,7 +5,7 @@
 //! engine that works on numbered groups can be used.
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -47,22 +47,17 @@ impl CustomerAggregateExec {
     /// The same as this aggregation of the engine, when its input is sorted by its only key and
     /// all its functions work on numbered groups.
     pub(crate) fn instead_of(aggregation: &AggregateExec) -> Option<Self> {
-        let is_whole = matches!(
-            aggregation.mode(),
-            AggregateMode::Single | AggregateMode::SinglePartitioned
-        );
+        let is_whole =
+            matches!(aggregation.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
         let is_sorted = *aggregation.input_order_mode() == InputOrderMode::Sorted;
         let groups = aggregation.group_expr();
         let [(key, key_name)] = groups.expr() else {
             return None;
         };
         let input = aggregation.input().clone();
-        let key_type = key.data_type(&input.schema()).ok()?;
+        let is_number = key.data_type(&input.schema()).ok()? == DataType::Int64;
         let is_limited = aggregation.limit_options().is_some();
-        if !is_whole || !is_sorted || !groups.is_single() || is_limited || !key_type.is_integer() {
-            return None;
-        }
-        if key_type != arrow::datatypes::DataType::Int64 {
+        if !is_whole || !is_sorted || !groups.is_single() || is_limited || !is_number {
             return None;
         }
         let functions = aggregation.aggr_expr().iter().zip(aggregation.filter_expr());

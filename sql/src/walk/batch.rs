@@ -29,7 +29,11 @@ enum Source {
     Identifier(usize),
     Decimal(usize),
     /// A value for each label.
-    PerLabel { column: usize, labels: Arc<AllLabels>, values: ArrayRef },
+    PerLabel {
+        column: usize,
+        labels: Arc<AllLabels>,
+        values: ArrayRef,
+    },
 }
 
 impl BatchMaker {
@@ -125,11 +129,7 @@ fn slices(column: &[Option<Arc<HotColumn>>]) -> Vec<&[i64]> {
     column.iter().map(|file| file.as_ref().map_or(&[][..], |column| column.times())).collect()
 }
 
-fn times(
-    column: &[Option<Arc<HotColumn>>],
-    segments: &Segments,
-    data_type: &DataType,
-) -> ArrayRef {
+fn times(column: &[Option<Arc<HotColumn>>], segments: &Segments, data_type: &DataType) -> ArrayRef {
     let slices = slices(column);
     let mut times = Vec::with_capacity(segments.rows);
     for &run in &segments.runs {

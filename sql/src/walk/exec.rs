@@ -48,6 +48,8 @@ pub(crate) struct WalkSource {
     pub(crate) customers: Option<Arc<RoaringBitmap>>,
     /// Only rows that pass all of these are given.
     pub(crate) filters: Vec<LabelExpression>,
+    /// The place of `ts` among the columns that are read.
+    pub(crate) ts: Option<usize>,
     pub(crate) partitions: usize,
 }
 
@@ -58,7 +60,7 @@ impl CustomerWalkExec {
         columns: Vec<WalkColumn>,
         statistics: Statistics,
     ) -> Self {
-        let properties = properties(&schema, &columns, source.partitions);
+        let properties = properties(&schema, &columns, &source);
         Self { source, columns, statistics, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
@@ -69,10 +71,8 @@ impl CustomerWalkExec {
 
     /// The same rows with other columns.
     pub(crate) fn with_columns(&self, schema: SchemaRef, columns: Vec<WalkColumn>) -> Self {
-        let statistics = Statistics {
-            num_rows: self.statistics.num_rows,
-            ..Statistics::new_unknown(&schema)
-        };
+        let statistics =
+            Statistics { num_rows: self.statistics.num_rows, ..Statistics::new_unknown(&schema) };
         Self::new(self.source.clone(), schema, columns, statistics)
     }
 
@@ -82,7 +82,7 @@ impl CustomerWalkExec {
         let customers = source.customers.clone();
         let mut walker =
             Walker::new(source.runs.clone(), partitions, partition, customers, files.clone());
-        walker.times = order_column(&self.columns);
+        walker.times = ts_place(&self.columns, source.ts).and(source.ts);
         for filter in &source.filters {
             let labels = AllLabels::of(files, filter.column);
             let passes = Arc::new(labels.passes(filter.expression.as_ref())?);
@@ -92,23 +92,18 @@ impl CustomerWalkExec {
     }
 }
 
-/// The column of `ts` among those that are read, when the walk gives it.
-fn order_column(columns: &[WalkColumn]) -> Option<usize> {
-    columns.iter().find_map(|column| match column {
-        WalkColumn::Time(TS_COLUMN) => Some(TS_COLUMN),
-        _ => None,
-    })
+/// The place of `ts` among the columns that a walk gives, when it is there.
+fn ts_place(columns: &[WalkColumn], ts: Option<usize>) -> Option<usize> {
+    let is_ts = |column: &WalkColumn| matches!(column, WalkColumn::Time(read) if Some(*read) == ts);
+    columns.iter().position(is_ts)
 }
-
-/// `ts` is always the first column that is read.
-pub(crate) const TS_COLUMN: usize = 0;
 
 fn properties(
     schema: &SchemaRef,
     columns: &[WalkColumn],
-    partitions: usize,
+    source: &WalkSource,
 ) -> Arc<PlanProperties> {
-    let place = |wanted: fn(&WalkColumn) -> bool| columns.iter().position(wanted);
+    let partitions = source.partitions;
     let column = |place: usize| -> Arc<dyn PhysicalExpr> {
         Arc::new(Column::new(schema.field(place).name(), place))
     };
@@ -116,8 +111,8 @@ fn properties(
         expr: column(place),
         options: SortOptions { descending: false, nulls_first: false },
     };
-    let customer = place(|column| matches!(column, WalkColumn::Customer));
-    let ts = place(|column| matches!(column, WalkColumn::Time(TS_COLUMN)));
+    let customer = columns.iter().position(|column| matches!(column, WalkColumn::Customer));
+    let ts = ts_place(columns, source.ts);
     let (partitioning, orderings) = match customer {
         Some(customer) => {
             let order = [Some(customer), ts].into_iter().flatten().map(ascending);

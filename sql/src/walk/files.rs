@@ -66,9 +66,7 @@ impl WalkFiles {
 
     async fn load_file(&self, place: usize) -> Result<Vec<Arc<HotColumn>>> {
         match &self.files[place] {
-            Some(file) => {
-                Ok(self.hot.load(&self.store, file, &self.schema, &self.room).await?)
-            }
+            Some(file) => Ok(self.hot.load(&self.store, file, &self.schema, &self.room).await?),
             None => Ok(Vec::new()),
         }
     }

@@ -1,8 +1,8 @@
 //! Tests of labels above a walk are answered by the walk: once per label, not once per row.
 //!
-//! `count(*) FILTER (WHERE event = 'buy')` compares texts for every row. Below an aggregation, every
-//! expression over one label column becomes a column of the walk, and columns that are needed no
-//! more are left out.
+//! `count(*) FILTER (WHERE event = 'buy')` compares texts for every row. Below an aggregation,
+//! every expression over one label column becomes a column of the walk, and columns that are needed
+//! no more are left out.
 
 use crate::walk::aggregate::{CountedAggregate, CustomerAggregateExec};
 use crate::walk::exec::CustomerWalkExec;

@@ -4,19 +4,18 @@ use crate::error::Result;
 use crate::events::PruningReport;
 use crate::hot::ColumnKind;
 use crate::session::Pinned;
-use crate::walk::exec::{CustomerWalkExec, TS_COLUMN, WalkSource};
+use crate::walk::exec::{CustomerWalkExec, WalkSource};
 use crate::walk::files::WalkFiles;
 use crate::walk::output::{LabelExpression, WalkColumn};
 use crate::walk::runs::{CustomerRuns, IndexedFile, RunsKey, has_split_groups};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::data_file::read_columns;
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema};
 use habitue_storage::log::action::DataFile;
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::UInt32Type;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,16 +48,19 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let Some((schema, columns, filters)) = columns_of(&wish) else {
         return Ok(None);
     };
+    let ts = schema.index_of(TS).ok();
     let hot = wish.pinned.hot();
     let missing = hot.bytes_missing(&wish.files, &schema);
     let is_small = wish.report.rows_selected * SMALL_PART < wish.report.rows_total;
     if wish.files.is_empty() || (missing > 0 && is_small) {
         return Ok(None);
     }
-    let Some(room) = hot.room(missing) else {
+    let Some(room) = hot.room(&wish.files, &schema) else {
         return Ok(None);
     };
-    let runs = runs_of(wish.pinned).await?;
+    let Some(runs) = runs_of(wish.pinned).await? else {
+        return Ok(None);
+    };
     let wanted = wish.files.iter().map(|file| file.object.path.as_str()).collect::<HashSet<_>>();
     let all = files_in_order(wish.pinned).into_iter();
     let files = all.map(|file| wanted.contains(file.object.path.as_str()).then(|| file.clone()));
@@ -72,6 +74,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
         files: Arc::new(files),
         customers: wish.customers.map(Arc::new),
         filters,
+        ts,
         partitions: wish.partitions,
     };
     Ok(Some(CustomerWalkExec::new(Arc::new(source), wish.schema, columns, wish.statistics)))
@@ -83,8 +86,7 @@ type Columns = (SchemaRef, Vec<WalkColumn>, Vec<LabelExpression>);
 fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
     let names = wish.pinned.catalog().namespaces.iter().map(|namespace| namespace.name.as_str());
     let in_files = file_schema(names);
-    let mut read: Vec<Field> = vec![in_files.field_with_name(TS).ok()?.clone()];
-    debug_assert_eq!(TS_COLUMN, 0);
+    let mut read = Vec::<Field>::new();
     let mut place_of = |name: &str| {
         let field = in_files.field_with_name(name).ok()?;
         let kind = ColumnKind::of(name, field.data_type())?;
@@ -124,14 +126,15 @@ fn files_in_order(pinned: &Pinned) -> Vec<&DataFile> {
     files
 }
 
-async fn runs_of(pinned: &Pinned) -> Result<Arc<CustomerRuns>> {
+/// The runs of a snapshot; `None` when there is no memory for them.
+async fn runs_of(pinned: &Pinned) -> Result<Option<Arc<CustomerRuns>>> {
     let files = files_in_order(pinned);
     let key = RunsKey {
         identity_version: pinned.snapshot().identity_version,
         paths: files.iter().map(|file| file.object.path.clone()).collect(),
     };
     if let Some(runs) = pinned.hot().runs().find(&key) {
-        return Ok(runs);
+        return Ok(Some(runs));
     }
     let indexed = |file: &DataFile| {
         let file = file.clone();
@@ -147,16 +150,18 @@ async fn runs_of(pinned: &Pinned) -> Result<Arc<CustomerRuns>> {
     let found = stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE);
     let found = found.try_collect::<Vec<_>>().await?;
     let runs = Arc::new(CustomerRuns::new(&found, pinned.identities())?);
-    pinned.hot().runs().keep(key, runs.clone());
-    Ok(runs)
+    let Some(memory) = pinned.hot().reserve(runs.bytes()) else {
+        return Ok(None);
+    };
+    pinned.hot().runs().keep(key, runs.clone(), memory);
+    Ok(Some(runs))
 }
 
 async fn identifiers_of(pinned: &Pinned, file: &DataFile) -> Result<Vec<u32>> {
     let in_files = file_schema([]);
     let fields = in_files.fields().iter().filter(|field| field.name() == IDENTIFIER_ID);
     let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
-    let mut batches =
-        read_columns(pinned.store().bucket(), file, schema, IDENTIFIER_ROWS).await?;
+    let mut batches = read_columns(pinned.store().bucket(), file, schema, IDENTIFIER_ROWS).await?;
     let mut identifiers = Vec::new();
     while let Some(batch) = batches.try_next().await? {
         let column = batch.column(0).as_primitive::<UInt32Type>();

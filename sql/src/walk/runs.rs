@@ -1,14 +1,13 @@
 //! Where each customer's rows lie, under one identity map.
 
-use arrow::array::{Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
-use arrow::array::AsArray;
-use arrow::datatypes::UInt32Type;
 use habitue_storage::data_file::FileIndex;
 use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::identity::IdentityMap;
@@ -133,8 +132,9 @@ impl CustomerRuns {
         }
     }
 
+    /// How much memory they take, with the partition of each customer.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.starts.as_slice()) + size_of_val(self.runs.as_slice())
+        size_of_val(self.starts.as_slice()) * 3 / 2 + size_of_val(self.runs.as_slice())
     }
 
     /// How the engine spreads customers over so many partitions.
@@ -165,7 +165,8 @@ fn for_each_run(
     mut found: impl FnMut(Owner, Run) -> Result<()>,
 ) -> Result<()> {
     let number = number as u32;
-    let run = |rows: Range<u32>| Run { file: number, start: rows.start, rows: rows.end - rows.start };
+    let run =
+        |rows: Range<u32>| Run { file: number, start: rows.start, rows: rows.end - rows.start };
     for group in file.index.groups() {
         let Some(&first) = group.identifiers.first() else {
             found(Owner::Nobody, run(group.rows))?;
@@ -189,7 +190,7 @@ fn for_each_run(
 }
 
 /// The partition of each number, and at the end that of NULL, by the engine's own partitioner: so
-/// that the walk may say that it is hash-partitioned, and be joined with what the engine has spread.
+/// that the walk may say that it is hash-partitioned, and be joined with what the engine spreads.
 fn hashed(customers: u32, count: usize) -> Result<Vec<u16>> {
     let mut partitions = vec![0_u16; customers as usize + 1];
     if count <= 1 {
@@ -217,7 +218,15 @@ fn hashed(customers: u32, count: usize) -> Result<Vec<u16>> {
 /// The runs of the snapshots that were asked for last, shared by all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct RunsCache {
-    kept: Mutex<Vec<(RunsKey, Arc<CustomerRuns>)>>,
+    kept: Mutex<Vec<KeptRuns>>,
+}
+
+#[derive(Debug)]
+struct KeptRuns {
+    key: RunsKey,
+    runs: Arc<CustomerRuns>,
+    /// The memory that the pool knows they take.
+    _memory: MemoryReservation,
 }
 
 /// What runs depend on: the files, and who is who.
@@ -233,19 +242,19 @@ const RUNS_KEPT: usize = 2;
 impl RunsCache {
     pub(crate) fn find(&self, key: &RunsKey) -> Option<Arc<CustomerRuns>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|(known, _)| known == key)?;
+        let place = kept.iter().position(|known| known.key == *key)?;
         let found = kept.remove(place);
-        let runs = found.1.clone();
+        let runs = found.runs.clone();
         kept.push(found);
         Some(runs)
     }
 
-    pub(crate) fn keep(&self, key: RunsKey, runs: Arc<CustomerRuns>) {
+    pub(crate) fn keep(&self, key: RunsKey, runs: Arc<CustomerRuns>, memory: MemoryReservation) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == RUNS_KEPT {
             kept.remove(0);
         }
-        kept.push((key, runs));
+        kept.push(KeptRuns { key, runs, _memory: memory });
     }
 }
 
@@ -269,7 +278,8 @@ mod tests {
 
     #[test]
     fn merged_customers_have_one_more_run_and_split_groups_are_taken_apart() {
-        let first = file(&[(Some(0), Some(0)), (Some(0), Some(2)), (Some(0), Some(0)), (None, None)]);
+        let first =
+            file(&[(Some(0), Some(0)), (Some(0), Some(2)), (Some(0), Some(0)), (None, None)]);
         let second = file(&[(Some(1), Some(1)), (Some(3), Some(3))]);
         let map = IdentityMap::new(vec![0, 1, 2, 1]).unwrap();
         let runs = CustomerRuns::new(&[first, second], &map).unwrap();

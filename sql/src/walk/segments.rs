@@ -142,13 +142,13 @@ impl Walker {
         let files = &self.files;
         let runs = self.runs.of(owner).iter().copied();
         self.pending.extend(runs.filter(|run| files.is_read(run.file)));
+        for test in &self.keep {
+            self.pending = kept(&self.pending, test, files.column(test.column));
+        }
         if let Some(times) = self.times
             && self.pending.len() > 1
         {
             bring_in_order(&mut self.pending, files.column(times));
-        }
-        for test in &self.keep {
-            self.pending = kept(&self.pending, test, files.column(test.column));
         }
         self.pending.reverse();
     }
@@ -197,7 +197,12 @@ fn kept(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>]) -> Vec<
     kept
 }
 
-fn keep_rows<C: Copy + TryInto<usize>>(run: Run, codes: &[C], passes: &[bool], kept: &mut Vec<Run>) {
+fn keep_rows<C: Copy + TryInto<usize>>(
+    run: Run,
+    codes: &[C],
+    passes: &[bool],
+    kept: &mut Vec<Run>,
+) {
     let passes = |code: C| code.try_into().is_ok_and(|code| passes[code]);
     let mut from = 0;
     while from < codes.len() {

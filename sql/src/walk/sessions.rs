@@ -1,5 +1,5 @@
-//! `sessionize(ts, gap) OVER (PARTITION BY customer_id ORDER BY ts)` over rows that come customer by
-//! customer and in order of time: one pass, nothing is held but the last time of one customer.
+//! `sessionize(ts, gap) OVER (PARTITION BY customer_id ORDER BY ts)` over rows that come customer
+//! by customer and in order of time: one pass, nothing is held but the last time of one customer.
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::DataType;
@@ -16,7 +16,7 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 use futures::StreamExt;
-use habitue_udf::sessionize::{SessionCall, Sessions, SessionizeFunction};
+use habitue_udf::sessionize::{SessionCall, SessionizeFunction, Sessions};
 use std::fmt;
 use std::sync::Arc;
 

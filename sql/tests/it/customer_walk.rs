@@ -1,5 +1,6 @@
-//! The walk from customer to customer. Breaks for a user if this fails: a funnel, a session or a sum
-//! per customer is wrong after late events, merges or splits, or depends on the number of threads.
+//! The walk from customer to customer. Breaks for a user if this fails: a funnel, a session or a
+//! sum per customer is wrong after late events, merges or splits, or depends on the number of
+//! threads.
 
 use crate::small_shop::{rows_of, small_shop, table_of, value_of};
 use habitue_sql::{Database, DatabaseOptions, LocalFiles, Session};
@@ -47,20 +48,21 @@ fn database(store: &Store, threads: usize) -> Database {
 async fn take(session: &Session, number: usize, step: &Step) {
     let sql = match step {
         Step::Insert(rows) => {
-            let rows = rows.iter().enumerate().map(|(row, &(seconds, person, device, e, c, amount))| {
-                let text = |prefix: &str, number: u8| match number {
-                    0 => "NULL".to_owned(),
-                    number => format!("'{prefix}{number}'"),
-                };
-                let (person, device) = (text("u", person), text("d", device));
-                let amount = if amount < 60 { "NULL".into() } else { format!("'{amount}.25'") };
-                format!(
-                    "('{number}-{row}', to_timestamp({seconds}), '{}', {}, {person}, {device}, \
+            let rows =
+                rows.iter().enumerate().map(|(row, &(seconds, person, device, e, c, amount))| {
+                    let text = |prefix: &str, number: u8| match number {
+                        0 => "NULL".to_owned(),
+                        number => format!("'{prefix}{number}'"),
+                    };
+                    let (person, device) = (text("u", person), text("d", device));
+                    let amount = if amount < 60 { "NULL".into() } else { format!("'{amount}.25'") };
+                    format!(
+                        "('{number}-{row}', to_timestamp({seconds}), '{}', {}, {person}, {device}, \
                      {amount})",
-                    EVENTS[usize::from(e)],
-                    CHANNELS[usize::from(c)]
-                )
-            });
+                        EVENTS[usize::from(e)],
+                        CHANNELS[usize::from(c)]
+                    )
+                });
             let rows = rows.collect::<Vec<_>>().join(", ");
             let columns = "(event_id, ts, event, channel, user_id, anonymous_id, amount)";
             format!("INSERT INTO events {columns} VALUES {rows}")
@@ -71,7 +73,9 @@ async fn take(session: &Session, number: usize, step: &Step) {
             session.database().store().compact(options, |_| {}).await.unwrap();
             return;
         }
-        Step::Link(person, device) => format!("LINK user_id 'u{person}' TO anonymous_id 'd{device}'"),
+        Step::Link(person, device) => {
+            format!("LINK user_id 'u{person}' TO anonymous_id 'd{device}'")
+        }
         Step::Unlink(person, device) => {
             format!("UNLINK user_id 'u{person}' FROM anonymous_id 'd{device}'")
         }
@@ -88,8 +92,9 @@ const QUESTIONS: [&str; 14] = [
      event = 'buy') FROM events GROUP BY 1 ORDER BY 1",
     "SELECT customer_id, ts, event, sessionize(ts, INTERVAL '9' HOUR) \
      OVER (PARTITION BY customer_id ORDER BY ts) FROM events ORDER BY 1, 2, 3, 4",
-    "SELECT customer_id, max(k), count(*) FROM (SELECT customer_id, sessionize(ts, INTERVAL '1' DAY) \
-     OVER (PARTITION BY customer_id ORDER BY ts) k FROM events WHERE event <> 'cart') \
+    "SELECT customer_id, max(k), count(*) FROM (SELECT customer_id, \
+     sessionize(ts, INTERVAL '1' DAY) OVER (PARTITION BY customer_id ORDER BY ts) k FROM events \
+     WHERE event <> 'cart') \
      GROUP BY 1 ORDER BY 1",
     "SELECT channel, event, count(DISTINCT customer_id), count(DISTINCT identifier_id) FROM events \
      GROUP BY 1, 2 ORDER BY 1, 2",
@@ -116,13 +121,13 @@ const QUESTIONS: [&str; 14] = [
 #[test]
 fn answers_are_those_of_the_stock_plan_over_any_history() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
     let histories = prop::collection::vec(step(), 1..14);
     let result = runner.run(&histories, |steps| {
         runtime.block_on(async {
             let bucket = Bucket::open("memory://").await.unwrap();
             let store = Store::create(bucket, Catalog::default()).await.unwrap();
-            let sessions = [1, 2, 8].map(|threads| database(&store, threads).session());
+            let sessions = [2, 1, 8].map(|threads| database(&store, threads).session());
             let stock = database(&store, 2).session();
             rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
             for (number, step) in steps.iter().enumerate() {
@@ -130,7 +135,7 @@ fn answers_are_those_of_the_stock_plan_over_any_history() {
                 // Columns stay hot over merges, splits and compactions.
                 let question = QUESTIONS[number % QUESTIONS.len()];
                 let expected = table_of(&stock, question).await;
-                assert_eq!(table_of(&sessions[1], question).await, expected, "{question}");
+                assert_eq!(table_of(&sessions[0], question).await, expected, "{question}");
             }
             for question in QUESTIONS {
                 let expected = table_of(&stock, question).await;
@@ -189,9 +194,9 @@ async fn wide_columns_and_first_rows_are_read_from_parquet() {
 #[tokio::test]
 async fn columns_are_kept_within_the_memory_limit() {
     let shop = small_shop().await;
-    let options = DatabaseOptions { memory_bytes_max: 600, ..shop.options().clone() };
+    let options = DatabaseOptions { memory_bytes_max: 100, ..shop.options().clone() };
     let small = Database::new(shop.store().clone(), options).unwrap().session();
-    let plan = plan(&small, "SELECT customer_id, count(*) FROM events GROUP BY 1").await;
+    let plan = plan(&small, "SELECT customer_id, max(ts) FROM events GROUP BY 1").await;
     assert!(plan.contains("EventScanExec"), "{plan}");
     let session = shop.session();
     assert_eq!(value_of(&session, "SELECT count(*) FROM system.cache").await, "0");
