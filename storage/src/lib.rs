@@ -8,6 +8,7 @@ pub mod bucket;
 mod cache;
 pub mod catalog;
 pub mod compaction;
+mod customers_changed;
 pub mod data_file;
 pub mod dictionary;
 pub mod error;

@@ -6,6 +6,7 @@ use crate::frame::FrameKind;
 use crate::layout;
 use crate::log::action::{Action, ObjectRef, Operation, SegmentVersion};
 use crate::log::commit::{CommitOutcome, DraftCommit};
+use crate::log::computation::Computation;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
@@ -32,6 +33,8 @@ pub struct NewSegmentVersion {
     pub computed_at: u64,
     /// The members by their customer_id in that version.
     pub members: RoaringBitmap,
+    /// How they were found, if the next refresh may build on it.
+    pub computation: Option<Computation>,
 }
 
 impl Store {
@@ -81,6 +84,7 @@ impl Store {
         edit: impl Fn(&mut Catalog) -> Result<()> + Send + Sync,
         computed_at: u64,
         members: RoaringBitmap,
+        computation: Option<Computation>,
     ) -> Result<SegmentVersion> {
         let further = |snapshot: Arc<Snapshot>, catalog: &Catalog| {
             let defined = catalog.segments.get(name).map(|segment| NewSegmentVersion {
@@ -88,6 +92,7 @@ impl Store {
                 defined_at_us: segment.defined_at_us,
                 computed_at,
                 members: members.clone(),
+                computation: computation.clone(),
             });
             let (store, name) = (self.clone(), name.to_owned());
             let version = async move {
@@ -184,6 +189,7 @@ impl Store {
             left: self.write_bitmap(segment.segment_id, left).await?,
             computed_at: segment.computed_at,
             refreshed_at_us: self.bucket().local_now().timestamp_micros(),
+            computation: segment.computation.clone(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! One execution that a client was promised: GetFlightInfo makes it, DoGet runs it.
+//! One execution that a client was promised: DoGet reads a query, GetFlightInfo runs a change.
 //!
 //! A query may be read again as long as its ticket is kept. A change runs once: whoever asks again
 //! hears what the first run answered, or that it was interrupted.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Handshake          user and password → a token, with a session of the client's own
-//! GetFlightInfo      a command → what it will answer, and a ticket       (nothing has run yet)
+//! GetFlightInfo      a command → what it will answer, and a ticket; a change runs here
 //! DoGet              a ticket → rows, computed as they are read
 //! DoPut              a change, values of parameters, or events
 //! DoAction           prepare, close, cancel, session options

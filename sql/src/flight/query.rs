@@ -123,6 +123,23 @@ impl Server {
         client.session.prepare(sql).await.map_err(|error| status_of(&error))
     }
 
+    /// Runs a change before its ticket is handed out: a client that sends `DROP SEGMENT` as a query
+    /// may never come for the rows, or close its cursor at once, and means it all the same. DoGet
+    /// then answers what this run answered.
+    pub(super) async fn fulfil_change(
+        &self,
+        caller: &Caller,
+        promise: &Promise,
+    ) -> Result<(), Status> {
+        match promise {
+            Promise::Run(execution) if !execution.prepared().answers_rows() => {
+                let guard = self.guard(&caller.client, execution).await?;
+                execution.change(guard).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The promise as a client gets it.
     pub(super) fn flight_info(
         &self,

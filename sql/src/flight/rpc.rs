@@ -61,6 +61,7 @@ impl FlightService for Calls {
         let (caller, descriptor) = self.0.admit(request).await?;
         let info = safely(async {
             let promise = self.0.promise(&caller, &command_in(&descriptor.cmd)?).await?;
+            self.0.fulfil_change(&caller, &promise).await?;
             self.0.flight_info(&promise, descriptor)
         });
         Ok(caller.response(info.await?))

@@ -19,6 +19,11 @@ impl Members {
         Self { today: Arc::new(today) }
     }
 
+    /// The same without a copy.
+    pub(crate) fn shared(today: Arc<RoaringBitmap>) -> Self {
+        Self { today }
+    }
+
     /// Reads a version's members and translates them to the customers of the snapshot.
     pub(crate) async fn load(pinned: &Pinned, version: &SegmentVersion) -> Result<Self> {
         let stored = pinned.store().segment_bitmap(&version.members).await?;

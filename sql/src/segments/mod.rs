@@ -4,6 +4,8 @@ mod argument;
 mod changes;
 mod members;
 mod membership;
+pub(crate) mod query;
+pub(crate) mod refresh;
 mod table;
 
 pub(crate) use argument::{number_literal, segment_key, text_literal};

@@ -8,10 +8,11 @@ use crate::session::{
 use crate::statements::Effect;
 use crate::suggestion::nearest;
 use crate::{functions, segments, table_functions, tables};
-use datafusion::execution::SessionStateBuilder;
+use chrono::{DateTime, Utc};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
-use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
@@ -61,7 +62,6 @@ impl Query {
     }
 
     /// The tables and functions as the statement finds them.
-    #[cfg(any(feature = "flight", feature = "postgres"))]
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }
@@ -87,9 +87,33 @@ impl Query {
     /// Runs a plan; its rows are computed as they are read.
     pub(crate) async fn answer(&self, plan: LogicalPlan) -> Result<Answer> {
         self.refuse_local_files(&plan)?;
+        self.answer_of(self.execute(plan)).await
+    }
+
+    /// Runs a query in which `now()` is this time.
+    pub(crate) async fn answer_at(&self, plan: LogicalPlan, now: DateTime<Utc>) -> Result<Answer> {
+        self.answer_of(async {
+            let state = self.state_at(now);
+            let plan = state.create_physical_plan(&plan).await?;
+            Ok(execute_stream(plan, state.task_ctx())?)
+        })
+        .await
+    }
+
+    /// The context's state, in which `now()` is this time.
+    pub(crate) fn state_at(&self, now: DateTime<Utc>) -> SessionState {
+        let mut state = self.context.state();
+        state.execution_props_mut().query_execution_start_time = Some(now);
+        state
+    }
+
+    async fn answer_of(
+        &self,
+        rows: impl Future<Output = Result<SendableRecordBatchStream>>,
+    ) -> Result<Answer> {
         let stream = match self.deadline {
-            Some(deadline) => until(deadline, deadline.hold(self.execute(plan)).await?),
-            None => self.execute(plan).await?,
+            Some(deadline) => until(deadline, deadline.hold(rows).await?),
+            None => rows.await?,
         };
         // `information_schema` plans views while it is read, so the context must live as long.
         let keep = self.context.clone();

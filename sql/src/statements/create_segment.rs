@@ -1,9 +1,10 @@
 //! `CREATE SEGMENT`: names a set of customers by a query, and computes its first version.
 
 use crate::error::{Error, Named, Result};
+use crate::segments::query::SegmentQuery;
+use crate::segments::refresh::{Definition, Refresh};
 use crate::session::{Answer, Session};
 use crate::statements::ensure_newest;
-use crate::statements::segment_query::SegmentQuery;
 use crate::statements::words::Words;
 use habitue_storage::catalog::{Catalog, SegmentDefinition, SegmentKind};
 use std::collections::BTreeSet;
@@ -60,8 +61,9 @@ impl CreateSegment {
         let planned = SegmentQuery::plan(&self.sql, &query).await?;
         let uses = planned.uses.clone();
         ensure_no_circle(&self.name, &uses, query.pinned().catalog())?;
-        let members = planned.compute(&query).await?;
-        let customers = members.len();
+        let definition = Definition { name: self.name.clone(), query: planned, previous: None };
+        let computed = Refresh::new(&query).compute_one(definition).await?;
+        let customers = computed.members.len();
         let defined_at_us = store.bucket().local_now().timestamp_micros();
         let edit = |catalog: &mut Catalog| {
             // Another session may have been faster.
@@ -71,7 +73,15 @@ impl CreateSegment {
             Ok(())
         };
         let computed_at = query.pinned().snapshot().version;
-        let version = store.define_segment(&self.name, edit, computed_at, members).await?;
+        let version = store
+            .define_segment(
+                &self.name,
+                edit,
+                computed_at,
+                computed.members,
+                Some(computed.computation),
+            )
+            .await?;
         let (name, number) = (&self.name, version.number);
         Answer::of_message(format!("segment '{name}' version {number}: {customers} customers"))
     }

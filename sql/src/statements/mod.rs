@@ -18,7 +18,6 @@ mod namespace_options;
 mod placeholders;
 mod rebuild_identities;
 mod refresh_segments;
-mod segment_query;
 mod shape;
 mod show_segments;
 mod words;

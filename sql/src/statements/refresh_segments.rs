@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Named, Result};
 use crate::segments::Members;
+use crate::segments::query::SegmentQuery;
+use crate::segments::refresh::{Definition, Refresh};
 use crate::session::{Answer, Query, Session, progress};
 use crate::statements::ensure_newest;
-use crate::statements::segment_query::SegmentQuery;
 use crate::statements::words::Words;
 use crate::tables::columns::{bigints, one_batch, required, schema, texts};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -44,15 +45,13 @@ impl RefreshSegments {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
         ensure_newest(session)?;
         let query = session.query().await?;
-        let names = self.names(query.pinned().catalog())?;
+        let levels = self.levels(query.pinned().catalog())?;
+        let names = levels.concat();
+        let mut refresh = Refresh::new(&query);
         let mut computed = Vec::with_capacity(names.len());
-        for (done, name) in names.iter().enumerate() {
-            progress::report(done, names.len());
-            let version = compute(name, &query).await.map_err(|error| Error::InSegment {
-                name: name.clone(),
-                source: Box::new(error),
-            })?;
-            computed.push(version);
+        for level in &levels {
+            progress::report(computed.len(), names.len());
+            computed.extend(compute(level, &query, &mut refresh).await?);
         }
         let published = match computed.is_empty() {
             true => Vec::new(),
@@ -72,16 +71,16 @@ impl RefreshSegments {
         ])
     }
 
-    /// The segments to compute, each after those that it reads.
-    fn names(&self, catalog: &Catalog) -> Result<Vec<String>> {
+    /// The segments to compute, each in a later level than those that it reads.
+    fn levels(&self, catalog: &Catalog) -> Result<Vec<Vec<String>>> {
         match self {
-            Self::All => Ok(in_order_of_use(catalog)),
+            Self::All => Ok(levels_of_use(catalog)),
             Self::One(name) => match catalog.segments.get(name) {
                 Some(segment) if segment.kind == SegmentKind::Static => Err(Error::invalid(
                     format!("segment '{name}'"),
                     "it is static and keeps its members; CREATE OR REPLACE gives it others",
                 )),
-                Some(_) => Ok(vec![name.clone()]),
+                Some(_) => Ok(vec![vec![name.clone()]]),
                 None => {
                     let known = catalog.segments.keys().map(String::as_str);
                     Err(Error::unknown(Named::Segment, name, known))
@@ -91,40 +90,58 @@ impl RefreshSegments {
     }
 }
 
-/// All segments that follow their definition, each after those that it reads.
-fn in_order_of_use(catalog: &Catalog) -> Vec<String> {
+/// All segments that follow their definition, in levels; those of one level do not read each other.
+fn levels_of_use(catalog: &Catalog) -> Vec<Vec<String>> {
     let dynamic = |name: &&String| {
         catalog.segments.get(*name).is_some_and(|segment| segment.kind == SegmentKind::Dynamic)
     };
     let mut waiting = catalog.segments.keys().filter(dynamic).collect::<Vec<_>>();
-    let mut ordered = Vec::<String>::with_capacity(waiting.len());
+    let mut levels = Vec::new();
     while !waiting.is_empty() {
         let is_ready = |name: &&String| {
             catalog.segments[*name].uses.iter().all(|used| !waiting.contains(&used))
         };
-        let ready = waiting.iter().copied().filter(is_ready).collect::<Vec<_>>();
+        let mut ready = waiting.iter().copied().filter(is_ready).collect::<Vec<_>>();
         if ready.is_empty() {
             // A circle cannot be created; if one is there, each reads the version before.
-            ordered.extend(waiting.into_iter().cloned());
-            return ordered;
+            ready.clone_from(&waiting);
         }
         waiting.retain(|name| !ready.contains(name));
-        ordered.extend(ready.into_iter().cloned());
+        levels.push(ready.into_iter().cloned().collect());
     }
-    ordered
+    levels
 }
 
-async fn compute(name: &str, query: &Query) -> Result<NewSegmentVersion> {
+/// Computes the segments of one level; those of later levels see their members.
+async fn compute(
+    level: &[String],
+    query: &Query,
+    refresh: &mut Refresh<'_>,
+) -> Result<Vec<NewSegmentVersion>> {
     let pinned = query.pinned();
-    let definition = pinned.segment(name)?;
-    let members = SegmentQuery::plan(&definition.sql, query).await?.compute(query).await?;
-    pinned.set_members(name, Arc::new(Members::new(members.clone())));
-    Ok(NewSegmentVersion {
-        segment_id: definition.id,
-        defined_at_us: definition.defined_at_us,
-        computed_at: pinned.snapshot().version,
-        members,
-    })
+    let mut definitions = Vec::with_capacity(level.len());
+    for name in level {
+        let in_segment = |error| Error::InSegment { name: name.clone(), source: Box::new(error) };
+        let definition = pinned.segment(name)?;
+        definitions.push(Definition {
+            name: name.clone(),
+            query: SegmentQuery::plan(&definition.sql, query).await.map_err(in_segment)?,
+            previous: pinned.segment_version(name, None).ok().cloned(),
+        });
+    }
+    let mut versions = Vec::with_capacity(level.len());
+    for (name, computed) in level.iter().zip(refresh.compute(definitions).await?) {
+        let definition = pinned.segment(name)?;
+        pinned.set_members(name, Arc::new(Members::new(computed.members.clone())));
+        versions.push(NewSegmentVersion {
+            segment_id: definition.id,
+            defined_at_us: definition.defined_at_us,
+            computed_at: pinned.snapshot().version,
+            members: computed.members,
+            computation: Some(computed.computation),
+        });
+    }
+    Ok(versions)
 }
 
 fn answer(schema: SchemaRef, names: &[String], published: &[SegmentVersion]) -> Result<Answer> {

@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::session::Pinned;
 use crate::tables::SnapshotRows;
-use crate::tables::columns::{bigints, one_batch, required, schema, texts, time, times};
+use crate::tables::columns::{
+    bigints, one_batch, optional, optional_bigints, required, schema, texts, time, times,
+};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ impl SnapshotRows for SegmentVersions {
             required("left", DataType::Int64),
             required("computed_at", DataType::Int64),
             time("refreshed_at"),
+            optional("customers_evaluated", DataType::Int64),
         ])
     }
 
@@ -37,6 +40,9 @@ impl SnapshotRows for SegmentVersions {
             bigints(all.iter().map(|(_, version)| version.customers_left)),
             bigints(all.iter().map(|(_, version)| version.computed_at)),
             times(all.iter().map(|(_, version)| version.refreshed_at_us)),
+            optional_bigints(all.iter().map(|(_, version)| {
+                version.computation.as_ref().and_then(|known| known.customers_evaluated)
+            })),
         ];
         one_batch(self.schema(), columns)
     }

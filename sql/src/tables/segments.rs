@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::config::ConfigOptions;
+use habitue_storage::catalog::{SegmentDefinition, SegmentKind};
 use habitue_storage::event::timestamp_type;
 use habitue_storage::log::action::SegmentVersion;
 
@@ -27,6 +28,7 @@ impl SnapshotRows for SegmentRows {
             optional("customers", DataType::Int64),
             optional("version", DataType::Int64),
             optional("refreshed_at", timestamp_type()),
+            optional("refresh", DataType::Utf8),
             required("uses", DataType::Utf8),
             optional("comment", DataType::Utf8),
             required("definition", DataType::Utf8),
@@ -42,12 +44,25 @@ impl SnapshotRows for SegmentRows {
             optional_bigints(versions().map(|version| version.map(|version| version.customers))),
             optional_bigints(versions().map(|version| version.map(|version| version.number))),
             optional_times(versions().map(|version| version.map(|v| v.refreshed_at_us))),
+            optional_texts(segments().map(|(_, segment)| refresh(pinned, segment))),
             texts(segments().map(|(_, segment)| segment.uses.join(", "))),
             optional_texts(segments().map(|(_, segment)| segment.comment.as_deref())),
             texts(segments().map(|(_, segment)| segment.sql.as_str())),
         ];
         one_batch(self.schema(), columns)
     }
+}
+
+/// Whom a refresh evaluates, and why everybody.
+fn refresh(pinned: &Pinned, segment: &SegmentDefinition) -> Option<String> {
+    if segment.kind == SegmentKind::Static {
+        return Some("nobody: it is static".into());
+    }
+    let computation = newest(pinned, segment.id)?.computation.as_ref()?;
+    Some(match computation.always_whole {
+        None => "who changed".into(),
+        Some(reason) => format!("everybody: it {}", reason.in_words()),
+    })
 }
 
 fn newest(pinned: &Pinned, segment_id: u32) -> Option<&SegmentVersion> {

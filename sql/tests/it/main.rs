@@ -13,6 +13,7 @@ mod postgres;
 mod prepared;
 mod pruning;
 mod reading;
+mod refresh;
 mod segments;
 mod slt;
 mod small_shop;

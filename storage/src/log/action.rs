@@ -3,6 +3,7 @@
 //! The log holds no personal data: numbers, paths, statistics and event names, never a value or an
 //! extreme of a column that people fill. So erasing a person never has to rewrite the log.
 
+use crate::log::computation::Computation;
 use serde::{Deserialize, Serialize};
 
 /// A reference to an immutable object: where it is and what it must weigh and sum to.
@@ -145,6 +146,9 @@ pub struct SegmentVersion {
     pub computed_at: u64,
     /// When it was computed, µs since the epoch.
     pub refreshed_at_us: i64,
+    /// How it was computed; absent in versions of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computation: Option<Computation>,
 }
 
 /// One change of a commit.

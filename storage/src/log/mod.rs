@@ -14,6 +14,7 @@ pub mod action;
 pub mod check;
 pub mod checkpoint;
 pub mod commit;
+pub mod computation;
 pub mod conflict;
 pub mod entry;
 pub mod replay;

@@ -43,6 +43,7 @@ impl Place {
             defined_at_us: segment.defined_at_us,
             computed_at: 1,
             members: (0..500).step_by(3).collect(),
+            computation: None,
         };
         store.publish_segments(vec![version]).await.unwrap();
         while store.snapshot().await.unwrap().version < 65 {

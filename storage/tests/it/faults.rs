@@ -146,7 +146,8 @@ async fn everything(bucket: &Bucket, acknowledged: &mut Vec<u64>) -> Result<()> 
     let computed_at = store.snapshot().await?.version;
     let members = [1, 2, 3].into_iter().collect();
     let (segment_id, defined_at_us) = (segment.id, segment.defined_at_us);
-    let version = NewSegmentVersion { segment_id, defined_at_us, computed_at, members };
+    let version =
+        NewSegmentVersion { segment_id, defined_at_us, computed_at, members, computation: None };
     store.publish_segments(vec![version]).await?;
     workload::compact(&store).await?;
     let options = GarbageOptions {

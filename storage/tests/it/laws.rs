@@ -145,6 +145,7 @@ impl World {
             defined_at_us: segment.defined_at_us,
             computed_at: version,
             members: (0..50).filter(|_| self.random.random()).collect(),
+            computation: None,
         };
         self.store.publish_segments(vec![new]).await.unwrap();
         model.segment_versions += 1;

@@ -46,6 +46,7 @@ fn version_of(definition: &SegmentDefinition, members: &[u32]) -> NewSegmentVers
         defined_at_us: definition.defined_at_us,
         computed_at: 1,
         members: members.iter().copied().collect(),
+        computation: None,
     }
 }
 

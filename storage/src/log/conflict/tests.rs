@@ -53,6 +53,7 @@ fn segment(segment_id: u32) -> Action {
         customers_left: 0,
         computed_at: 1,
         refreshed_at_us: 0,
+        computation: None,
     })
 }
 

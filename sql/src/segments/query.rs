@@ -1,4 +1,4 @@
-//! The query of a segment: planned, checked and computed into a set of customers.
+//! The query of a segment, planned and checked.
 
 use crate::error::{Error, Result};
 use crate::session::{Pinned, Query, needs_of};
@@ -7,19 +7,18 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::DFParser;
-use futures::TryStreamExt;
 use roaring::RoaringBitmap;
 
 /// A planned query of one column of customers.
-pub(super) struct SegmentQuery {
-    plan: LogicalPlan,
+pub(crate) struct SegmentQuery {
+    pub(super) plan: LogicalPlan,
     /// The names of the segments that it reads.
-    pub(super) uses: Vec<String>,
+    pub(crate) uses: Vec<String>,
 }
 
 impl SegmentQuery {
     /// Plans the text; one column of whole numbers is wanted.
-    pub(super) async fn plan(sql: &str, query: &Query) -> Result<Self> {
+    pub(crate) async fn plan(sql: &str, query: &Query) -> Result<Self> {
         let parsed = DFParser::parse_sql(sql);
         let mut statements = parsed.map_err(|error| Error::from_datafusion(error, sql))?;
         let Some(statement) = statements.pop_front() else {
@@ -31,16 +30,6 @@ impl SegmentQuery {
         let mut uses = needs.segments.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         uses.dedup();
         Ok(Self { plan, uses })
-    }
-
-    /// Runs it; NULLs are nobody.
-    pub(super) async fn compute(self, query: &Query) -> Result<RoaringBitmap> {
-        let mut answer = query.answer(self.plan).await?.stream;
-        let mut members = RoaringBitmap::new();
-        while let Some(batch) = answer.try_next().await? {
-            add_customers(&batch, query.pinned(), &mut members)?;
-        }
-        Ok(members)
     }
 }
 
@@ -60,7 +49,15 @@ fn ensure_one_number(plan: &LogicalPlan) -> Result<()> {
     Err(Error::invalid("the query of a segment", reason))
 }
 
-fn add_customers(batch: &RecordBatch, pinned: &Pinned, members: &mut RoaringBitmap) -> Result<()> {
+/// Adds the customers in the first column; NULLs are nobody.
+///
+/// # Errors
+/// For a number that never was a customer.
+pub(super) fn add_customers(
+    batch: &RecordBatch,
+    pinned: &Pinned,
+    members: &mut RoaringBitmap,
+) -> Result<()> {
     let numbers = cast(batch.column(0), &DataType::Int64);
     let numbers = numbers.map_err(|error| Error::from_datafusion(error.into(), ""))?;
     let map = pinned.identities().as_slice();

@@ -1,0 +1,156 @@
+//! Of whom something changed since a segment was computed.
+
+use crate::error::Result;
+use crate::segments::Members;
+use crate::segments::query::add_customers;
+use crate::segments::refresh::clock::{Clock, crossed, is_universal};
+use crate::segments::refresh::locality::{ClockComparison, Locality};
+use crate::session::{CATALOG, MAIN, Query, SegmentKey};
+use datafusion::logical_expr::col;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
+use habitue_storage::event::CUSTOMER_ID;
+use habitue_storage::log::action::SegmentVersion;
+use habitue_storage::snapshot::Snapshot;
+use roaring::RoaringBitmap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What changed since the versions that a refresh looked at.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// By events and identities, by the version since when; `None` where the history does not tell.
+    by_version: HashMap<u64, Option<(Arc<Snapshot>, RoaringBitmap)>>,
+    /// By the clock alone, by when it was looked at before.
+    by_clock: HashMap<i64, Vec<(Vec<ClockComparison>, RoaringBitmap)>>,
+}
+
+impl Changes {
+    /// The customers whose membership may differ from that version of a local definition; `None`
+    /// when that is not known.
+    pub(super) fn since<'s>(
+        &'s mut self,
+        version: &'s SegmentVersion,
+        locality: &'s Locality,
+        query: &'s Query,
+        now: Clock,
+    ) -> BoxFuture<'s, Result<Option<RoaringBitmap>>> {
+        self.looked_up(version, locality, query, now).boxed()
+    }
+
+    async fn looked_up(
+        &mut self,
+        version: &SegmentVersion,
+        locality: &Locality,
+        query: &Query,
+        now: Clock,
+    ) -> Result<Option<RoaringBitmap>> {
+        let Some(computation) = &version.computation else {
+            return Ok(None);
+        };
+        let Some((before, mut changed)) = self.of_data(version.computed_at, query).await? else {
+            return Ok(None);
+        };
+        for key in &locality.segments {
+            match members_changed(key, &before, query).await? {
+                Some(members) => changed |= members,
+                None => return Ok(None),
+            }
+        }
+        if !locality.clocks.is_empty() {
+            let Some(then) = computation.now_us.and_then(Clock::at_us) else {
+                return Ok(None);
+            };
+            match self.of_clock(&locality.clocks, then, now, query).await? {
+                Some(customers) => changed |= customers,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(changed))
+    }
+
+    async fn of_data(
+        &mut self,
+        version: u64,
+        query: &Query,
+    ) -> Result<Option<(Arc<Snapshot>, RoaringBitmap)>> {
+        if let Some(known) = self.by_version.get(&version) {
+            return Ok(known.clone());
+        }
+        let (store, now) = (query.pinned().store(), query.pinned().snapshot());
+        let found = match store.snapshot_at(version).await {
+            Ok(before) => {
+                let changed = store.customers_changed(&before, now).await?;
+                changed.map(|changed| (before, changed))
+            }
+            // Too old to be read.
+            Err(_) => None,
+        };
+        self.by_version.insert(version, found.clone());
+        Ok(found)
+    }
+
+    /// The customers with an event that the clock moved past.
+    async fn of_clock(
+        &mut self,
+        comparisons: &[ClockComparison],
+        then: Clock,
+        now: Clock,
+        query: &Query,
+    ) -> Result<Option<RoaringBitmap>> {
+        let known = self.by_clock.entry(then.now_us()).or_default();
+        if let Some((_, customers)) = known.iter().find(|(asked, _)| asked == comparisons) {
+            return Ok(Some(customers.clone()));
+        }
+        let state = query.state_at(now.now());
+        if !is_universal(&state) {
+            return Ok(None);
+        }
+        let Some(crossed) = crossed(comparisons, then, now, &state)? else {
+            return Ok(Some(RoaringBitmap::new()));
+        };
+        let events = query.context().table(format!("{CATALOG}.{MAIN}.events")).await?;
+        let customers = events.filter(crossed)?.select([col(CUSTOMER_ID)])?.distinct()?;
+        let plan = customers.into_unoptimized_plan();
+        let mut answer = query.answer_at(plan, now.now()).await?.stream;
+        let mut customers = RoaringBitmap::new();
+        while let Some(batch) = answer.try_next().await? {
+            add_customers(&batch, query.pinned(), &mut customers)?;
+        }
+        known.push((comparisons.to_vec(), customers.clone()));
+        Ok(Some(customers))
+    }
+}
+
+/// Who came into a segment or left it since a snapshot, in any version between; `None` when it was
+/// another segment then.
+async fn members_changed(
+    key: &SegmentKey,
+    before: &Snapshot,
+    query: &Query,
+) -> Result<Option<RoaringBitmap>> {
+    let (name, number) = key;
+    if number.is_some() {
+        return Ok(Some(RoaringBitmap::new()));
+    }
+    let pinned = query.pinned();
+    let store = pinned.store();
+    let id = pinned.segment(name)?.id;
+    let catalog_before = store.catalog(before).await?;
+    if catalog_before.segments.get(name).map(|segment| segment.id) != Some(id) {
+        return Ok(None);
+    }
+    let versions = |snapshot: &Snapshot| snapshot.segment_versions.get(&id).cloned();
+    let seen = versions(before).and_then(|versions| Some(versions.last()?.number)).unwrap_or(0);
+    let mut changed = RoaringBitmap::new();
+    let versions = versions(pinned.snapshot()).unwrap_or_default();
+    for version in versions.iter().filter(|version| version.number > seen) {
+        changed |= &*store.segment_bitmap(&version.entered).await?;
+        changed |= &*store.segment_bitmap(&version.left).await?;
+    }
+    // What this refresh has computed and not published yet.
+    if let (Some(version), Some(members)) = (versions.last(), pinned.members(key)) {
+        changed |= Members::load(pinned, version).await?.today() ^ members.today();
+    }
+    Ok(Some(changed))
+}

@@ -1,0 +1,374 @@
+//! The law of refreshing: whatever happened since, a refresh finds the members that the definition
+//! has now. Breaks for a user if this fails: people stay in segments that they should have left.
+
+use crate::small_shop::{rows_of, value_of};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use habitue_sql::{Database, DatabaseOptions, Session};
+use habitue_storage::bucket::{Bucket, Environment};
+use habitue_storage::catalog::Catalog;
+use habitue_storage::compaction::CompactionOptions;
+use habitue_storage::store::Store;
+use object_store::memory::InMemory;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Segments with what a refresh has to evaluate for them.
+const DEFINITIONS: [(&str, Refresh, &str); 21] = [
+    ("seen", Refresh::Changed, "SELECT customer_id FROM events"),
+    (
+        "buyers",
+        Refresh::Changed,
+        "SELECT DISTINCT customer_id FROM events e WHERE e.event = 'purchase'",
+    ),
+    (
+        "rich",
+        Refresh::Changed,
+        "SELECT customer_id FROM events WHERE event = 'purchase' \
+        GROUP BY customer_id HAVING sum(amount) > 60 AND count(*) FILTER (WHERE amount > 20) >= 2",
+    ),
+    (
+        "recent",
+        Refresh::Changed,
+        "SELECT customer_id FROM events \
+        WHERE ts >= now() - INTERVAL '10 days' AND ts < now()",
+    ),
+    (
+        "lapsed",
+        Refresh::Changed,
+        "SELECT customer_id FROM events WHERE event <> 'refund' \
+        GROUP BY customer_id HAVING max(ts) < now() - INTERVAL '15 days'",
+    ),
+    (
+        "days",
+        Refresh::Changed,
+        "SELECT customer_id FROM events \
+        WHERE ts::date BETWEEN current_date - 7 AND current_date AND event = 'visit'",
+    ),
+    (
+        "hot_and_cold",
+        Refresh::Changed,
+        "SELECT customer_id FROM events GROUP BY customer_id \
+        HAVING count(*) FILTER (WHERE ts > now() - INTERVAL '5 days') = 0 \
+        AND count(*) FILTER (WHERE ts > now() - INTERVAL '20 days') > 0",
+    ),
+    (
+        "old_customers",
+        Refresh::Changed,
+        "SELECT customer_id FROM customers \
+        WHERE first_seen < now() - INTERVAL '30 days' AND identifiers > 1",
+    ),
+    (
+        "rich_recent",
+        Refresh::Changed,
+        "SELECT customer_id FROM segment('rich') \
+        INTERSECT SELECT customer_id FROM segment('recent')",
+    ),
+    (
+        "not_rich",
+        Refresh::Changed,
+        "SELECT customer_id FROM events \
+        WHERE event = 'visit' AND NOT in_segment(customer_id, 'rich')",
+    ),
+    (
+        "without_purchase",
+        Refresh::Changed,
+        "SELECT customer_id FROM customers \
+        EXCEPT SELECT customer_id FROM events WHERE event = 'purchase'",
+    ),
+    (
+        "joined",
+        Refresh::Changed,
+        "SELECT a.customer_id FROM events a JOIN events b \
+        ON a.customer_id = b.customer_id AND a.ts < b.ts \
+        WHERE a.event = 'visit' AND b.event = 'purchase'",
+    ),
+    (
+        "subquery",
+        Refresh::Changed,
+        "SELECT customer_id FROM events WHERE event = 'refund' \
+        AND customer_id IN (SELECT customer_id FROM events WHERE event = 'visit')",
+    ),
+    (
+        "correlated",
+        Refresh::Changed,
+        "SELECT customer_id FROM events e WHERE event = 'visit' \
+        AND EXISTS (SELECT 1 FROM events p WHERE p.customer_id = e.customer_id \
+                    AND p.event = 'purchase' AND p.amount > 20)",
+    ),
+    (
+        "second",
+        Refresh::Changed,
+        "SELECT customer_id FROM (SELECT customer_id, event, \
+        row_number() OVER (PARTITION BY customer_id ORDER BY ts, event_id) AS place FROM events) t \
+        WHERE place = 2 AND event = 'purchase'",
+    ),
+    (
+        "funnel",
+        Refresh::Changed,
+        "SELECT customer_id FROM events GROUP BY customer_id \
+        HAVING window_funnel(INTERVAL '9' DAY, ts, event = 'visit', event = 'purchase') = 2",
+    ),
+    (
+        "either",
+        Refresh::Changed,
+        "SELECT customer_id FROM segment('buyers') \
+        UNION SELECT customer_id FROM events WHERE event = 'refund'",
+    ),
+    (
+        "not_in",
+        Refresh::Everybody,
+        "SELECT customer_id FROM events WHERE customer_id NOT IN \
+        (SELECT customer_id FROM events WHERE event = 'purchase')",
+    ),
+    (
+        "best",
+        Refresh::Everybody,
+        "SELECT customer_id FROM events WHERE customer_id IS NOT NULL \
+        GROUP BY customer_id ORDER BY coalesce(sum(amount), 0) DESC, customer_id LIMIT 3",
+    ),
+    (
+        "above_average",
+        Refresh::Everybody,
+        "SELECT customer_id FROM events \
+        WHERE amount > (SELECT avg(amount) FROM events)",
+    ),
+    (
+        "by_age",
+        Refresh::Everybody,
+        "SELECT customer_id FROM events \
+        WHERE now() - ts < INTERVAL '10 days'",
+    ),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refresh {
+    Changed,
+    Everybody,
+}
+
+/// A machine whose clock the test moves.
+#[derive(Debug)]
+struct MovedClock(AtomicI64);
+
+impl MovedClock {
+    fn move_by(&self, time: TimeDelta) {
+        self.0.fetch_add(time.num_microseconds().unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Environment for MovedClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn new_uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        // Nothing here waits for anybody.
+        futures::future::pending().boxed()
+    }
+}
+
+struct Shop {
+    database: Database,
+    session: Session,
+    clock: Arc<MovedClock>,
+    random: StdRng,
+    events: usize,
+    /// How many versions were computed from what changed, and how many from everything.
+    versions: [usize; 2],
+}
+
+impl Shop {
+    async fn open(seed: u64) -> Self {
+        let start: DateTime<Utc> = "2026-06-01T12:00:00.123456Z".parse().unwrap();
+        let clock = Arc::new(MovedClock(AtomicI64::new(start.timestamp_micros())));
+        let store = Arc::new(InMemory::new());
+        let bucket = Bucket::with_environment(store, "memory://", clock.clone());
+        let store = Store::create(bucket, Catalog::default()).await.unwrap();
+        let options =
+            DatabaseOptions { memory_bytes_max: 256 << 20, threads: 2, ..Default::default() };
+        let database = Database::new(store, options).unwrap();
+        let session = database.session();
+        let random = StdRng::seed_from_u64(seed);
+        Self { database, session, clock, random, events: 0, versions: [0, 0] }
+    }
+
+    async fn run(&self, sql: &str) {
+        rows_of(&self.session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    async fn insert(&mut self, count: usize) {
+        let mut rows = String::new();
+        for _ in 0..count {
+            self.events += 1;
+            let random = &mut self.random;
+            let user = match random.random_range(0..10) {
+                0..4 => "NULL".to_owned(),
+                _ => format!("'u{}'", random.random_range(0..14)),
+            };
+            let device = match random.random_range(0..10) {
+                0..3 => "NULL".to_owned(),
+                _ => format!("'d{}'", random.random_range(0..30)),
+            };
+            let event = ["visit", "visit", "purchase", "refund"][random.random_range(0..4)];
+            // Mostly the last weeks, some in the future, and often to the second of the boundaries.
+            let days = random.random_range(-3..45);
+            let seconds = [0, 0, random.random_range(0..86_400)][random.random_range(0..3)];
+            let ts = self.clock.now() - TimeDelta::days(days) - TimeDelta::seconds(seconds);
+            let ts = ts.to_rfc3339();
+            let amount = random.random_range(-10..50);
+            let id = self.events;
+            write!(rows, ", ('e{id}', '{ts}', '{event}', {user}, {device}, '{amount}')").unwrap();
+        }
+        let columns = "(event_id, ts, event, user_id, anonymous_id, amount)";
+        let rows = rows.trim_start_matches(", ");
+        self.run(&format!("INSERT INTO events {columns} VALUES {rows}")).await;
+    }
+
+    async fn something_happens(&mut self) {
+        match self.random.random_range(0..10) {
+            0..4 => {
+                let count = self.random.random_range(1..4);
+                self.insert(count).await;
+            }
+            4..6 => {
+                let hours = self.random.random_range(1..24 * 8);
+                self.clock.move_by(TimeDelta::hours(hours));
+            }
+            6 | 7 => {
+                let (user, device) =
+                    (self.random.random_range(0..14), self.random.random_range(0..30));
+                let (verb, to) = match self.random.random() {
+                    true => ("LINK", "TO"),
+                    false => ("UNLINK", "FROM"),
+                };
+                let sql = format!("{verb} user_id 'u{user}' {to} anonymous_id 'd{device}'");
+                // Identifiers that nobody has seen yet are refused.
+                let _ = rows_of(&self.session, &sql).await;
+            }
+            8 => {
+                let options = CompactionOptions::default();
+                self.database.store().compact(options, |_| {}).await.unwrap();
+            }
+            _ => {
+                let (name, _, _) = DEFINITIONS[self.random.random_range(0..5)];
+                let (_, _, sql) = DEFINITIONS[self.random.random_range(0..5)];
+                self.run(&format!("CREATE OR REPLACE SEGMENT {name} AS {sql}")).await;
+            }
+        }
+    }
+
+    /// The members that the definition has now, computed by no refresh.
+    async fn wanted(&self, name: &str) -> BTreeSet<i64> {
+        let sql = "SELECT definition FROM system.segments WHERE name = ";
+        let definition = value_of(&self.session, &format!("{sql}'{name}'")).await;
+        let now = self.clock.now();
+        let definition = definition
+            .replace("now()", &format!("TIMESTAMP '{}'", now.format("%FT%T%.6fZ")))
+            .replace("current_date", &format!("DATE '{}'", now.format("%F")));
+        assert!(!definition.contains("now"));
+        self.customers(&definition).await
+    }
+
+    async fn customers(&self, sql: &str) -> BTreeSet<i64> {
+        let rows = rows_of(&self.session, sql).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        rows.iter()
+            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().iter().flatten())
+            .collect()
+    }
+
+    async fn check(&mut self, name: &str, context: &str) {
+        let found = self.customers(&format!("SELECT customer_id FROM segment('{name}')")).await;
+        assert_eq!(found, self.wanted(name).await, "{context}: {name}");
+        let sql = "SELECT count(customers_evaluated) FROM (SELECT * FROM system.segment_versions \
+                   WHERE name = ";
+        let sql = format!("{sql}'{name}' ORDER BY version DESC LIMIT 1)");
+        let partly = value_of(&self.session, &sql).await == "1";
+        self.versions[usize::from(!partly)] += 1;
+    }
+
+    async fn refresh(&mut self, context: &str) {
+        if self.random.random_bool(0.3) {
+            let (name, _, _) = DEFINITIONS[self.random.random_range(0..DEFINITIONS.len())];
+            self.run(&format!("REFRESH SEGMENT {name}")).await;
+            self.check(name, context).await;
+            return;
+        }
+        self.run("REFRESH ALL SEGMENTS").await;
+        for (name, _, _) in DEFINITIONS {
+            self.check(name, context).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_finds_what_the_definition_says_after_any_history() {
+    let seeds = std::env::var("HABITUE_REFRESH_SEEDS").map_or(6, |seeds| seeds.parse().unwrap());
+    let mut versions = [0, 0];
+    for seed in 0..seeds {
+        let mut shop = Shop::open(seed).await;
+        shop.insert(60).await;
+        for (name, _, sql) in DEFINITIONS {
+            shop.run(&format!("CREATE SEGMENT {name} AS {sql}")).await;
+        }
+        for step in 0..10 {
+            for _ in 0..shop.random.random_range(1..3) {
+                shop.something_happens().await;
+            }
+            shop.refresh(&format!("seed {seed}, step {step}")).await;
+        }
+        for (sum, count) in versions.iter_mut().zip(shop.versions) {
+            *sum += count;
+        }
+    }
+    println!("{} versions from what changed, {} from everything", versions[0], versions[1]);
+    assert!(versions[0] > versions[1], "hardly anything was computed from what changed");
+}
+
+#[tokio::test]
+async fn show_segments_says_whom_a_refresh_evaluates() {
+    let shop = Shop::open(1).await;
+    for (name, wanted, sql) in DEFINITIONS {
+        shop.run(&format!("CREATE SEGMENT {name} AS {sql}")).await;
+        let sql = format!("SELECT refresh FROM system.segments WHERE name = '{name}'");
+        let shown = value_of(&shop.session, &sql).await;
+        let whom = match wanted {
+            Refresh::Changed => "who changed",
+            Refresh::Everybody => "everybody: it ",
+        };
+        assert!(shown.starts_with(whom), "{name}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_evaluates_those_of_whom_something_changed() {
+    let mut shop = Shop::open(2).await;
+    shop.insert(200).await;
+    let segment = "CREATE SEGMENT recent AS SELECT customer_id FROM events \
+                   WHERE ts >= now() - INTERVAL '10 days'";
+    shop.run(segment).await;
+    let evaluated = "SELECT customers_evaluated FROM system.segment_versions \
+                     WHERE name = 'recent' ORDER BY version DESC LIMIT 1";
+    assert_eq!(value_of(&shop.session, evaluated).await, "");
+    shop.run("REFRESH SEGMENT recent").await;
+    assert_eq!(value_of(&shop.session, evaluated).await, "0");
+    let event = "INSERT INTO events (event_id, ts, event, user_id) \
+                 VALUES ('new', '2026-01-01', 'visit', 'u1')";
+    shop.run(event).await;
+    shop.run("REFRESH SEGMENT recent").await;
+    assert_eq!(value_of(&shop.session, evaluated).await, "1");
+}
