@@ -317,7 +317,7 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_finds_what_the_definition_says_after_any_history() {
-    let seeds = std::env::var("HABITUE_REFRESH_SEEDS").map_or(6, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("HABITUE_REFRESH_SEEDS").map_or(2, |seeds| seeds.parse().unwrap());
     let mut versions = [0, 0];
     for seed in 0..seeds {
         let mut shop = Shop::open(seed).await;

@@ -64,7 +64,7 @@ pub(super) fn is_universal(state: &SessionState) -> bool {
 
 /// True for the events that any of the comparisons may judge otherwise at the two times: what is
 /// compared lies between what it was compared with then and what it is compared with now, both ends
-/// included. `None` when there are no comparisons.
+/// included. `None` when there can be no such event.
 pub(super) fn crossed(
     comparisons: &[ClockComparison],
     before: Clock,
@@ -74,6 +74,9 @@ pub(super) fn crossed(
     let mut crossed = None;
     for ClockComparison { subject, boundary } in comparisons {
         let (then, today) = (before.value(boundary, state)?, now.value(boundary, state)?);
+        if then == today {
+            continue;
+        }
         // A writer's clock may have gone back.
         let (low, high) = match then <= today {
             true => (then, today),
