@@ -109,7 +109,7 @@ impl EventsTable {
     fn parquet_scan(
         &self,
         state: &dyn Session,
-        selection: Selection,
+        selection: &Selection,
         mut wanted: Vec<usize>,
         by_label: &[Expr],
         limit: Option<usize>,
@@ -122,7 +122,7 @@ impl EventsTable {
             }
         }
         let (columns, outputs) = self.columns(&wanted)?;
-        let input = self.parquet_plan(state, &selection, columns, limit)?;
+        let input = self.parquet_plan(state, selection, columns, limit)?;
         let schema = Arc::new(self.schema.project(&wanted)?);
         let scan = EventScanExec::new(input, schema, outputs, &self.pinned, selection.report);
         let scan: Arc<dyn ExecutionPlan> = Arc::new(scan);
@@ -308,6 +308,6 @@ impl TableProvider for EventsTable {
         {
             return Ok(walk);
         }
-        self.parquet_scan(state, selection, wanted, &by_label, limit)
+        self.parquet_scan(state, &selection, wanted, &by_label, limit)
     }
 }

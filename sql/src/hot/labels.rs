@@ -138,8 +138,9 @@ mod tests {
             let mut labels = Labels::default();
             let mut expected = Vec::new();
             for part in 0..3 {
-                let text =
-                    |row: usize| (row % 5 > 0).then(|| format!("{}", (row + part) % distinct));
+                let text = |row: usize| {
+                    (!row.is_multiple_of(5)).then(|| format!("{}", (row + part) % distinct))
+                };
                 let rows: Vec<_> = (0..distinct * 2).map(text).collect();
                 let array: DictionaryArray<Int32Type> = rows.iter().map(Option::as_deref).collect();
                 labels.append(&array).unwrap();

@@ -56,11 +56,11 @@ pub(crate) struct WalkSource {
 impl CustomerWalkExec {
     pub(crate) fn new(
         source: Arc<WalkSource>,
-        schema: SchemaRef,
+        schema: &SchemaRef,
         columns: Vec<WalkColumn>,
         statistics: Statistics,
     ) -> Self {
-        let properties = properties(&schema, &columns, &source);
+        let properties = properties(schema, &columns, &source);
         Self { source, columns, statistics, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
@@ -70,9 +70,9 @@ impl CustomerWalkExec {
     }
 
     /// The same rows with other columns.
-    pub(crate) fn with_columns(&self, schema: SchemaRef, columns: Vec<WalkColumn>) -> Self {
+    pub(crate) fn with_columns(&self, schema: &SchemaRef, columns: Vec<WalkColumn>) -> Self {
         let statistics =
-            Statistics { num_rows: self.statistics.num_rows, ..Statistics::new_unknown(&schema) };
+            Statistics { num_rows: self.statistics.num_rows, ..Statistics::new_unknown(schema) };
         Self::new(self.source.clone(), schema, columns, statistics)
     }
 

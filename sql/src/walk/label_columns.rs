@@ -178,7 +178,7 @@ fn extended_walk(walk: &CustomerWalkExec, wishes: &[Wish]) -> Result<CustomerWal
         let expression = with_places(&wish.expression, &places)?;
         columns.push(WalkColumn::OfLabel(LabelExpression { column, expression }));
     }
-    Ok(walk.with_columns(Arc::new(Schema::new(fields)), columns))
+    Ok(walk.with_columns(&Arc::new(Schema::new(fields)), columns))
 }
 
 /// The plan with only the columns that are needed, as far as that is easy, and where each of its
@@ -190,7 +190,7 @@ fn narrowed(plan: &Plan, needed: &BTreeSet<usize>) -> Result<(Plan, Vec<Option<u
     if let Some(walk) = plan.downcast_ref::<CustomerWalkExec>() {
         let schema = Arc::new(walk.schema().project(&kept)?);
         let columns = kept.iter().map(|&column| walk.columns()[column].clone()).collect();
-        return Ok((Arc::new(walk.with_columns(schema, columns)), places));
+        return Ok((Arc::new(walk.with_columns(&schema, columns)), places));
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         let given = kept.iter().map(|&column| input_place(filter, column)).collect::<Vec<_>>();

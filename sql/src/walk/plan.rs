@@ -77,7 +77,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
         ts,
         partitions: wish.partitions,
     };
-    Ok(Some(CustomerWalkExec::new(Arc::new(source), wish.schema, columns, wish.statistics)))
+    Ok(Some(CustomerWalkExec::new(Arc::new(source), &wish.schema, columns, wish.statistics)))
 }
 
 type Columns = (SchemaRef, Vec<WalkColumn>, Vec<LabelExpression>);

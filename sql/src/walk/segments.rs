@@ -115,10 +115,7 @@ impl Walker {
         let next = match &self.customers {
             None => customer.saturating_add(1),
             // Straight to the next wanted one: a segment may be a small part of all customers.
-            Some(wanted) => match wanted.range(customer.saturating_add(1)..).next() {
-                Some(next) => next,
-                None => return None,
-            },
+            Some(wanted) => wanted.range(customer.saturating_add(1)..).next()?,
         };
         match next < end {
             true => Some(Owner::Customer(next)),

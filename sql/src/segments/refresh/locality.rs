@@ -308,7 +308,7 @@ impl Proof {
         let is_time = |column: &&Column| {
             schema.index_of_column(column).is_ok_and(|place| local.times.contains(&place))
         };
-        let one_time = columns.len() == 1 && columns.iter().all(|column| is_time(column));
+        let one_time = columns.len() == 1 && columns.iter().all(is_time);
         if !one_time || !boundary.column_refs().is_empty() || asks_clock(subject) {
             return Err(WholeReason::Clock);
         }
