@@ -103,7 +103,7 @@ async fn a_prepared_change_runs_once_for_each_execution() {
     let sql = "CREATE SEGMENT s AS SELECT customer_id FROM events";
     let mut prepared = client.prepare(sql.into(), None).await.unwrap();
     let info = prepared.execute().await.unwrap();
-    assert_eq!(value(&mut client, "SELECT count(*) FROM system.segments").await, "0");
+    assert_eq!(value(&mut client, "SELECT count(*) FROM system.segments").await, "1");
     rows_of(&mut client, info.clone()).await.unwrap();
     rows_of(&mut client, info).await.unwrap();
     let versions = "SELECT count(*) FROM system.segment_versions";
