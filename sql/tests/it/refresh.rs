@@ -23,7 +23,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Segments with what a refresh has to evaluate for them.
-const DEFINITIONS: [(&str, Refresh, &str); 21] = [
+const DEFINITIONS: [(&str, Refresh, &str); 23] = [
     ("seen", Refresh::Changed, "SELECT customer_id FROM events"),
     (
         "buyers",
@@ -72,6 +72,17 @@ const DEFINITIONS: [(&str, Refresh, &str); 21] = [
         Refresh::Changed,
         "SELECT customer_id FROM segment('rich') \
         INTERSECT SELECT customer_id FROM segment('recent')",
+    ),
+    (
+        "at_most_one_refund",
+        Refresh::Changed,
+        "SELECT customer_id FROM events WHERE event = 'refund' AND amount > 0 \
+         GROUP BY customer_id HAVING count(*) < 2",
+    ),
+    (
+        "not_recent",
+        Refresh::Changed,
+        "SELECT customer_id FROM customers EXCEPT SELECT customer_id FROM segment('recent')",
     ),
     (
         "not_rich",
