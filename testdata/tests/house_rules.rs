@@ -111,6 +111,22 @@ fn each_crate_uses_only_what_its_room_allows() {
     }
 }
 
+// If this fails, `cargo run -- demo` in a fresh clone asks which program is meant.
+#[test]
+fn cargo_run_means_habitue() {
+    let metadata = metadata();
+    let by_default = metadata["workspace_default_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let programs: Vec<&str> = packages
+        .iter()
+        .filter(|package| by_default.contains(&package["id"]))
+        .flat_map(|package| package["targets"].as_array().unwrap())
+        .filter(|target| target["kind"].as_array().unwrap().iter().any(|kind| kind == "bin"))
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(programs, ["habitue"]);
+}
+
 fn sources_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
