@@ -226,9 +226,14 @@ HABITUE = {
               "(SELECT count(*) AS n FROM events GROUP BY customer_id)",
     "one_customer": "SELECT * FROM events WHERE customer_id = customer_of('anonymous_id', '{device}')"
                     " ORDER BY ts DESC",
-    "paths": None,
-    "attribution": None,
-    "lookalike": None,
+    "paths": "SELECT step_1, step_2, step_3, times FROM event_paths(steps => 3) "
+             "ORDER BY times DESC, step_1, step_2, step_3 LIMIT 20",
+    "attribution":
+        "SELECT touch, round(amount, 2), CAST(conversions AS BIGINT) "
+        "FROM attribution(model => 'last', within => INTERVAL '7' DAY) ORDER BY touch",
+    "lookalike":
+        "SELECT count(*), round(avg(score), 6), round(min(score), 6) "
+        "FROM lookalike(seed => 'seg1', size => 1000, min_events => 20)",
 }
 
 NAMES = list(HABITUE)

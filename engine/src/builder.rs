@@ -32,6 +32,7 @@ pub enum WhenMissing {
 #[derive(Clone, Debug)]
 pub struct EngineBuilder {
     memory_bytes_max: Option<u64>,
+    cache_bytes_max: Option<u64>,
     threads: Option<usize>,
     spill_dir: Option<PathBuf>,
     when_missing: WhenMissing,
@@ -45,6 +46,7 @@ impl Default for EngineBuilder {
     fn default() -> Self {
         Self {
             memory_bytes_max: None,
+            cache_bytes_max: None,
             threads: None,
             spill_dir: None,
             when_missing: WhenMissing::default(),
@@ -59,6 +61,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_bytes_max = Some(bytes);
+        self
+    }
+
+    /// How many bytes of the memory limit decoded columns may take that are kept for later queries;
+    /// half of it by default. `system.cache` lists them.
+    #[must_use]
+    pub fn cache_limit(mut self, bytes: u64) -> Self {
+        self.cache_bytes_max = Some(bytes);
         self
     }
 
@@ -138,6 +148,7 @@ impl EngineBuilder {
         let machine = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Resources {
             memory_bytes_max,
+            cache_bytes_max: self.cache_bytes_max,
             threads: self.threads.unwrap_or_else(machine).max(1),
             spill_dir: self.spill_dir.clone().unwrap_or_else(std::env::temp_dir),
         })

@@ -42,6 +42,9 @@ impl Engine {
     pub(crate) fn new(store: Store, resources: Resources, local_files: LocalFiles) -> Result<Self> {
         let options = DatabaseOptions {
             memory_bytes_max: usize::try_from(resources.memory_bytes_max).unwrap_or(usize::MAX),
+            cache_bytes_max: resources
+                .cache_bytes_max
+                .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             threads: resources.threads,
             spill_dir: Some(resources.spill_dir.clone()),
             local_files,

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Resources {
     /// The memory that rows may take, in queries and ingest together.
     pub memory_bytes_max: u64,
+    /// What decoded columns that are kept for later queries may take of it; half by default.
+    pub cache_bytes_max: Option<u64>,
     /// How many threads compute.
     pub threads: usize,
     /// Where data go that do not fit in memory.

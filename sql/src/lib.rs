@@ -5,6 +5,7 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+mod customer_fold;
 mod error;
 mod events;
 #[cfg(feature = "flight")]

@@ -18,18 +18,25 @@
 //! and the adapter for DataFusion.
 
 mod arguments;
+pub mod attribution;
 pub mod bitmap;
 pub mod calendar;
 pub mod conditional_true_event;
 mod conditions;
+pub mod event_paths;
 pub mod funnel_steps;
 mod grouped_events;
+pub mod lookalike;
+mod names;
 pub mod retention;
 pub mod rfm_score;
 pub mod rfm_segment;
 pub mod sessionize;
 mod time_scale;
 pub mod window_funnel;
+
+pub use names::Names;
+pub use time_scale::length_in_steps;
 
 use std::sync::Arc;
 

@@ -77,6 +77,14 @@ impl TimeScale {
     }
 }
 
+/// How many steps of a column of times of this type an interval is, rounded down; a whole number
+/// counts seconds, or days beside a date. `None` for what is no length of time, or no time.
+pub fn length_in_steps(ts_type: &DataType, length: &ScalarValue) -> Option<i64> {
+    const WORDING: Wording = Wording { function: "length", example: "INTERVAL '7' DAY" };
+    let scale = TimeScale::of(ts_type, WORDING).ok()?;
+    scale.length("length", length, WORDING).ok()
+}
+
 /// An interval's or duration's length; `None` for other types, NULL, and intervals of months.
 fn interval_nanoseconds(value: &ScalarValue) -> Option<i128> {
     match value {

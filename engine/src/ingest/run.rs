@@ -185,6 +185,7 @@ async fn select(
     ensure_query(sql)?;
     let options = DatabaseOptions {
         memory_bytes_max: usize::try_from(resources.memory_bytes_max / 4).unwrap_or(usize::MAX),
+        cache_bytes_max: None,
         threads: 1,
         spill_dir: Some(resources.spill_dir.clone()),
         local_files: LocalFiles::Allowed,

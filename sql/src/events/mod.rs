@@ -13,6 +13,7 @@ mod at;
 mod exec;
 mod insert;
 mod label_filter;
+mod member;
 mod report;
 mod restriction;
 mod schema;
@@ -22,6 +23,9 @@ mod table;
 
 pub(crate) use at::{EVENTS_AT, EventsAt};
 pub(crate) use insert::insert;
+pub(crate) use member::{
+    JSON_AS_TEXT, column_of_member, has_few_values, member_of_column, member_texts,
+};
 pub(crate) use report::PruningReport;
 pub(crate) use schema::events_schema;
 pub(crate) use table::EventsTable;

@@ -2,6 +2,7 @@
 
 use crate::events::exec::{EventScanExec, OutputColumn};
 use crate::events::label_filter::label_of;
+use crate::events::member::{column_of_member, member_of_column};
 use crate::events::schema::{events_schema, stored_schema};
 use crate::events::selection::{FileSelection, Selection};
 use crate::events::statistics::{statistics_of, statistics_of_all};
@@ -22,13 +23,15 @@ use datafusion::datasource::source::{DataSource, DataSourceExec};
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, cast, ident, lit};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion_functions_json::udfs::json_as_text_udf;
 use habitue_storage::catalog::Catalog;
-use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID};
+use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, PROPERTIES};
 use parquet::arrow::arrow_reader::RowSelection;
 use std::sync::Arc;
 
@@ -54,6 +57,17 @@ impl EventsTable {
     /// The same with the metadata of this schema.
     pub(crate) fn with_schema(self, schema: SchemaRef) -> Self {
         Self { schema, ..self }
+    }
+
+    /// The same with members of `properties` as further columns.
+    pub(crate) fn with_members(&self, keys: &[String]) -> Self {
+        let members = keys
+            .iter()
+            .map(|key| Arc::new(Field::new(column_of_member(key), DataType::Utf8View, true)));
+        let fields = self.schema.fields().iter().cloned().chain(members).collect::<Vec<_>>();
+        let schema = Schema::new_with_metadata(fields, self.schema.metadata().clone());
+        let (pinned, stored) = (self.pinned.clone(), self.stored.clone());
+        Self { pinned, stored, schema: Arc::new(schema) }
     }
 
     async fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
@@ -103,6 +117,41 @@ impl EventsTable {
         });
         let walk = walk.await?;
         Ok(walk.map(|walk| Arc::new(walk) as Arc<dyn ExecutionPlan>))
+    }
+
+    /// The scan of Parquet files, with members of `properties` found row by row.
+    fn parquet_scan_of_members(
+        &self,
+        state: &dyn Session,
+        selection: &Selection,
+        wanted: Vec<usize>,
+        by_label: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let member = |column: &usize| member_of_column(self.schema.field(*column).name());
+        if wanted.iter().all(|column| member(column).is_none()) {
+            return self.parquet_scan(state, selection, wanted, by_label, limit);
+        }
+        let mut read = wanted.iter().copied().filter(|c| member(c).is_none()).collect::<Vec<_>>();
+        let properties = self.schema.index_of(PROPERTIES)?;
+        if !read.contains(&properties) {
+            read.push(properties);
+        }
+        let scan = self.parquet_scan(state, selection, read, by_label, limit)?;
+        let known = DFSchema::try_from(scan.schema())?;
+        let shown = wanted.iter().map(|column| {
+            let alias = self.schema.field(*column).name().clone();
+            let expression = match member(column) {
+                Some(key) => {
+                    cast(json_as_text(vec![ident(PROPERTIES), lit(key)]), DataType::Utf8View)
+                }
+                None => ident(&alias),
+            };
+            let expr = state.create_physical_expr(expression, &known)?;
+            Ok(ProjectionExpr { expr, alias })
+        });
+        let shown = shown.collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(shown, scan)?))
     }
 
     /// The scan of Parquet files, with the filters about labels above it.
@@ -212,6 +261,10 @@ impl EventsTable {
     }
 }
 
+fn json_as_text(arguments: Vec<Expr>) -> Expr {
+    json_as_text_udf().call(arguments)
+}
+
 fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> PartitionedFile {
     let object = &selected.file.object;
     let file = PartitionedFile::new(object.path.clone(), object.bytes).with_statistics(statistics);
@@ -308,6 +361,6 @@ impl TableProvider for EventsTable {
         {
             return Ok(walk);
         }
-        self.parquet_scan(state, &selection, wanted, &by_label, limit)
+        self.parquet_scan_of_members(state, &selection, wanted, &by_label, limit)
     }
 }

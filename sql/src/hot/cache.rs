@@ -40,6 +40,17 @@ struct Kept {
     use_count: u64,
 }
 
+/// Whether columns can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// They are kept already.
+    AllKept,
+    /// There is room for those that must be decoded.
+    Decoded,
+    /// There is not enough memory for them.
+    No,
+}
+
 /// One line of `system.cache`.
 pub(crate) struct KeptColumn {
     pub(crate) path: Arc<str>,
@@ -49,12 +60,23 @@ pub(crate) struct KeptColumn {
     pub(crate) uses: u64,
 }
 
-/// Memory that was promised for columns to be decoded; given back when it is dropped.
+/// Memory that was promised for columns to be decoded; what is left is given back when it is
+/// dropped.
 pub(crate) struct Room {
     hot: Arc<HotColumns>,
+    keeping: Keeping,
     left: Mutex<MemoryReservation>,
     /// Columns that the query will use: they cannot be forgotten before.
     _held: Vec<Arc<HotColumn>>,
+}
+
+/// What becomes of decoded columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    /// They are kept for later queries.
+    Kept,
+    /// Other queries use the whole budget: they are this query's own, and gone with it.
+    OwnOnly,
 }
 
 /// What a query wants of the kept columns.
@@ -99,21 +121,44 @@ impl HotColumns {
         kept
     }
 
-    /// About how many bytes it takes to keep the columns that are not kept yet.
-    pub(crate) fn bytes_missing(&self, files: &[&DataFile], schema: &Schema) -> usize {
-        self.state().needs(files, schema).bytes_missing
+    /// At most how many bytes are kept.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
-    /// Promises memory for the columns that are not kept yet, and holds those that are; `None` when
-    /// there is no memory for all of them.
-    pub(crate) fn room(self: &Arc<Self>, files: &[&DataFile], schema: &Schema) -> Option<Room> {
+    /// Whether there is room for these columns, if others make place. Nothing is forgotten and
+    /// nothing is promised, so a query that is only explained changes nothing.
+    pub(crate) fn fits(&self, files: &[&DataFile], schema: &Schema) -> Fit {
+        let state = self.state();
+        let Needs { held, bytes_missing } = state.needs(files, schema);
+        if bytes_missing == 0 {
+            return Fit::AllKept;
+        }
+        let held = held.iter().map(|column| column.bytes()).sum::<usize>();
+        let free = state.free_bytes().saturating_sub(held);
+        let in_budget = state.bytes + state.promised + bytes_missing <= self.bytes_max + free;
+        let probe = state.reservation.new_empty();
+        let in_memory = probe.try_grow(bytes_missing.saturating_sub(free)).is_ok();
+        match in_budget && in_memory {
+            true => Fit::Decoded,
+            false => Fit::No,
+        }
+    }
+
+    /// Promises memory for the columns that are not kept yet, and holds those that are.
+    ///
+    /// # Errors
+    /// When the memory limit leaves no room for them.
+    pub(crate) fn room(self: &Arc<Self>, files: &[&DataFile], schema: &Schema) -> Result<Room> {
         let mut state = self.state();
         let Needs { held, bytes_missing } = state.needs(files, schema);
-        state.make_place(bytes_missing, self.bytes_max)?;
+        let keeping = state.make_place(bytes_missing, self.bytes_max);
         let promise = state.reservation.new_empty();
-        promise.try_grow(bytes_missing).ok()?;
-        state.promised += bytes_missing;
-        Some(Room { hot: self.clone(), left: Mutex::new(promise), _held: held })
+        promise.try_grow(bytes_missing)?;
+        if keeping == Keeping::Kept {
+            state.promised += bytes_missing;
+        }
+        Ok(Room { hot: self.clone(), keeping, left: Mutex::new(promise), _held: held })
     }
 
     /// The columns of this schema, decoded when they are not kept; in its order.
@@ -178,16 +223,27 @@ impl State {
         Some(kept.column.clone())
     }
 
+    /// How much could be forgotten now.
+    fn free_bytes(&self) -> usize {
+        let free = self.kept.values().filter(|kept| kept.is_free());
+        free.map(|kept| kept.column.bytes()).sum()
+    }
+
     /// Forgets what was not used for the longest time until so many bytes more are within the
-    /// budget; `None` when they cannot be, because queries still use what is kept.
-    fn make_place(&mut self, bytes: usize, bytes_max: usize) -> Option<()> {
-        let is_free = |kept: &Kept| Arc::strong_count(&kept.column) == 1;
+    /// budget. Where they cannot be, because queries still use what is kept, nothing is forgotten.
+    fn make_place(&mut self, bytes: usize, bytes_max: usize) -> Keeping {
+        if self.bytes + self.promised + bytes > bytes_max + self.free_bytes() {
+            return Keeping::OwnOnly;
+        }
         while self.bytes + self.promised + bytes > bytes_max {
-            let oldest = self.kept.iter().filter(|(_, kept)| is_free(kept));
-            let oldest = oldest.min_by_key(|(_, kept)| kept.last_use)?.0.clone();
+            let free = self.kept.iter().filter(|(_, kept)| kept.is_free());
+            let Some((oldest, _)) = free.min_by_key(|(_, kept)| kept.last_use) else {
+                return Keeping::OwnOnly;
+            };
+            let oldest = oldest.clone();
             self.forget(&oldest);
         }
-        Some(())
+        Keeping::Kept
     }
 
     fn forget(&mut self, key: &ColumnKey) {
@@ -208,8 +264,18 @@ impl State {
     }
 }
 
+impl Kept {
+    /// Whether no query uses it.
+    fn is_free(&self) -> bool {
+        Arc::strong_count(&self.column) == 1
+    }
+}
+
 impl Room {
     fn fill(&self, key: ColumnKey, rows: u64, column: Arc<HotColumn>) {
+        if self.keeping == Keeping::OwnOnly {
+            return;
+        }
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let used = column.bytes().min(left.size());
         left.shrink(used);
@@ -223,7 +289,9 @@ impl Drop for Room {
     fn drop(&mut self) {
         let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
         let bytes = left.free();
-        self.hot.state().promised -= bytes;
+        if self.keeping == Keeping::Kept {
+            self.hot.state().promised -= bytes;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts with few distinct values: a number for each row and the text of each number.
 
-use arrow::array::{Array, AsArray, DictionaryArray};
+use arrow::array::{Array, AsArray, DictionaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 use std::collections::HashMap;
 
@@ -9,7 +9,8 @@ use std::collections::HashMap;
 pub(crate) struct Labels {
     codes: Codes,
     values: Vec<Option<String>>,
-    code_of: HashMap<Option<String>, u32>,
+    code_of: HashMap<String, u32>,
+    null: Option<u32>,
 }
 
 /// The number of each row's label, as narrow as they allow.
@@ -64,14 +65,28 @@ impl Labels {
         Ok(())
     }
 
+    /// Adds rows of texts that come without numbers.
+    pub(super) fn append_texts(&mut self, more: &StringArray) {
+        let found = more.iter().map(|text| self.code(text)).collect::<Vec<_>>();
+        self.codes.extend(&found);
+    }
+
     fn code(&mut self, text: Option<&str>) -> u32 {
-        let text = text.map(str::to_owned);
-        if let Some(&code) = self.code_of.get(&text) {
+        let known = match text {
+            Some(text) => self.code_of.get(text).copied(),
+            None => self.null,
+        };
+        if let Some(code) = known {
             return code;
         }
         let code = self.values.len() as u32;
-        self.values.push(text.clone());
-        self.code_of.insert(text, code);
+        self.values.push(text.map(str::to_owned));
+        match text {
+            Some(text) => {
+                self.code_of.insert(text.to_owned(), code);
+            }
+            None => self.null = Some(code),
+        }
         code
     }
 

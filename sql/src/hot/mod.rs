@@ -5,14 +5,16 @@
 //! files never change, so what is kept under a file's path cannot be out of date.
 //!
 //! The budget is part of the memory limit: every byte is reserved in the memory pool that queries
-//! use. A query first asks for [`Room`]: what was not used for the longest time makes place. A
-//! query for which there is no room reads Parquet as it comes.
+//! use. A query that is planned asks whether there is room; one for which there is none reads
+//! Parquet as it comes. When it runs it gets its [`Room`]: what was not used for the longest time
+//! makes place.
 
 mod cache;
 mod column;
 mod decode;
 mod labels;
 
-pub(crate) use cache::{HotColumns, Room};
+pub(crate) use cache::{Fit, HotColumns, Room};
 pub(crate) use column::{ColumnKind, HotColumn};
+pub(crate) use decode::properties_field;
 pub(crate) use labels::Codes;

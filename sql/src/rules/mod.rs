@@ -2,6 +2,7 @@
 
 mod bitmap_pruning;
 mod customer_walk;
+mod json_members;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
@@ -10,13 +11,14 @@ use std::sync::Arc;
 
 /// The builder with our rules among the engine's.
 ///
-/// They go first: filters that they make are then pushed down like any other.
+/// Those about segments go first: filters that they make are then pushed down like any other.
 pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     rules.insert(0, Arc::new(bitmap_pruning::BitmapPruning));
     let decorrelated = rules.iter().position(|rule| rule.name() == AFTER);
     let place = decorrelated.map_or(rules.len(), |place| place + 1);
     rules.insert(place, Arc::new(bitmap_pruning::BitmapPruning));
+    rules.push(Arc::new(json_members::JsonMembers));
     let mut physical = PhysicalOptimizer::new().rules;
     let last = physical.iter().position(|rule| rule.name() == BEFORE);
     physical.insert(last.unwrap_or(physical.len()), Arc::new(customer_walk::CustomerWalks));

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// The name under which the engine finds the store of the database.
 pub(crate) const STORE_URL: &str = "habitue://database/";
-/// How much of the memory limit decoded columns may take.
-const HOT_PERCENT: usize = 50;
+/// How much of the memory limit decoded columns may take when nobody says how much.
+const CACHE_PERCENT: usize = 50;
 /// How many of the largest consumers an out-of-memory error names.
 const CONSUMERS_NAMED: usize = 5;
 
@@ -33,6 +33,9 @@ pub enum LocalFiles {
 pub struct DatabaseOptions {
     /// Queries together hold no more memory than this; sorts and aggregations spill.
     pub memory_bytes_max: usize,
+    /// Decoded columns that are kept for later queries take no more than this of it; half of it
+    /// when absent. `system.cache` lists them.
+    pub cache_bytes_max: Option<usize>,
     /// How many threads one query uses.
     pub threads: usize,
     /// Where spilled data go; the system's temporary directory when absent.
@@ -45,6 +48,7 @@ impl Default for DatabaseOptions {
     fn default() -> Self {
         Self {
             memory_bytes_max: 1 << 30,
+            cache_bytes_max: None,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spill_dir: None,
             local_files: LocalFiles::Refused,
@@ -69,8 +73,9 @@ impl Database {
     /// Answers queries over `store` within the limits of `options`.
     pub fn new(store: Store, options: DatabaseOptions) -> Result<Self> {
         let runtime = runtime(&store, &options)?;
-        let hot_bytes = options.memory_bytes_max / 100 * HOT_PERCENT;
-        let hot = Arc::new(HotColumns::new(&runtime.memory_pool, hot_bytes));
+        let half = options.memory_bytes_max / 100 * CACHE_PERCENT;
+        let cache_bytes = options.cache_bytes_max.unwrap_or(half).min(options.memory_bytes_max);
+        let hot = Arc::new(HotColumns::new(&runtime.memory_pool, cache_bytes));
         Ok(Self { inner: Arc::new(Inner { store, options, runtime, hot }) })
     }
 

@@ -32,6 +32,7 @@ pub(crate) use query::Query;
 pub use rights::Rights;
 pub(crate) use settings::{AsOf, CustomerWalk, Pruning, Settings, parse_time};
 
+use crate::customer_fold::query_planner;
 use crate::error::{Error, Result};
 use crate::rules::with_our_rules;
 use crate::statements::{self, Located};
@@ -187,7 +188,8 @@ fn base_context(
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime_of(database, options));
-    let mut context = SessionContext::new_with_state(with_our_rules(state).build());
+    let state = with_our_rules(state).with_query_planner(query_planner());
+    let mut context = SessionContext::new_with_state(state.build());
     let catalog = Arc::new(MemoryCatalogProvider::new());
     // A new memory catalog takes any schema.
     let _ = catalog.register_schema(MAIN, temporary.tables().clone());

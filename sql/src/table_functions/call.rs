@@ -3,12 +3,14 @@
 use super::parameter::{Parameter, Positional, Signature, pointing_at};
 use super::relation::{Relations, plan_relation};
 use super::tables::Tables;
+use crate::walk::numbered_label_type;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, LogicalPlan, ScalarUDF, WindowUDF,
+    AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, WindowUDF, cast,
+    lit,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
@@ -16,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor,
 };
 use habitue_udf::calendar::{Calendar, CalendarUnit};
+use habitue_udf::length_in_steps;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -23,6 +26,9 @@ use std::sync::Arc;
 /// A call that is being planned.
 pub(super) struct Call<'a> {
     signature: &'static Signature,
+    /// The call as a bare table: the pattern of relations that arguments name.
+    pattern: TableFactor,
+    tables: &'a Tables,
     context: &'a mut dyn RelationPlannerContext,
     relation: LogicalPlan,
     conditions: Vec<SqlExpr>,
@@ -34,7 +40,7 @@ impl<'a> Call<'a> {
     pub(super) fn read(
         signature: &'static Signature,
         mut call: TableFactor,
-        tables: &Tables,
+        tables: &'a Tables,
         context: &'a mut dyn RelationPlannerContext,
     ) -> Result<Self> {
         let arguments = take_arguments(&mut call);
@@ -52,21 +58,16 @@ impl<'a> Call<'a> {
             }
         }
         let given = named.remove(super::parameter::RELATION.name);
-        let relation = plan_relation(
-            signature,
-            &call,
-            given,
-            &mut positional,
-            &mut Relations { tables, context },
-        )?;
+        let mut relations = Relations { tables, context };
+        let relation = plan_relation(signature, &call, given, &mut positional, &mut relations)?;
         let conditions = match signature.positional {
             Positional::RelationAndConditions => positional,
             Positional::Relation => no_more(signature, positional)?,
-            Positional::RelationAndParameters => {
+            Positional::RelationAndParameters | Positional::Parameters => {
                 no_more(signature, name_positionals(signature, positional, &mut named))?
             }
         };
-        Ok(Self { signature, context, relation, conditions, named })
+        Ok(Self { signature, pattern: call, tables, context, relation, conditions, named })
     }
 
     /// The relation that the function reads.
@@ -129,6 +130,22 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A column that the relation must have.
+    pub(super) fn relation_column(&self, name: &str) -> Result<Expr> {
+        let schema = self.relation.schema();
+        match schema.qualified_fields_with_unqualified_name(name).as_slice() {
+            [(qualifier, field)] => {
+                Ok(Expr::Column(Column::new(qualifier.cloned(), field.name().clone())))
+            }
+            _ => {
+                let function = self.signature.name;
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                let names = names.collect::<Vec<_>>().join(", ");
+                plan_err!("{function} needs a column `{name}` in the relation. came={names}")
+            }
+        }
+    }
+
     /// A column of time: a timestamp or a date.
     pub(super) fn time_column(&mut self, name: &'static str, default: &str) -> Result<Expr> {
         let column = self.column(name, default)?;
@@ -176,6 +193,19 @@ impl<'a> Call<'a> {
         simplifier.simplify(simplifier.coerce(planned, &nothing)?).map(Some)
     }
 
+    /// A value that does not depend on any row, as it is written: it may be a call that cannot be
+    /// answered before the query is read.
+    pub(super) fn rowless(&mut self, name: &'static str) -> Result<Option<Expr>> {
+        let Some(written) = self.named.get(name).cloned() else {
+            return Ok(None);
+        };
+        let came = written.to_string();
+        match self.context.sql_to_expr(written, &DFSchema::empty()) {
+            Ok(planned) => Ok(Some(planned)),
+            Err(_) => self.wrong(name, format!("`{came}`, which depends on rows")),
+        }
+    }
+
     /// A literal value.
     pub(super) fn literal(&mut self, name: &'static str) -> Result<Option<ScalarValue>> {
         match self.constant(name)? {
@@ -193,6 +223,52 @@ impl<'a> Call<'a> {
             Some(Some(text)) => Ok(Some(text.to_owned())),
             _ => self.wrong(name, value),
         }
+    }
+
+    /// Customers, as a plan of one column of numbers: the members of a segment that is named, the
+    /// first column of a subquery, or the one that an expression gives.
+    pub(super) fn customers(&mut self, name: &'static str) -> Result<LogicalPlan> {
+        let Some(written) = self.named.get(name).cloned() else {
+            return self.wrong(name, "nothing");
+        };
+        let mut relations = Relations { tables: self.tables, context: self.context };
+        let plan = match relations.customers(&written, &self.pattern) {
+            Some(plan) => plan?,
+            None => {
+                let customer = self.rowless(name)?.unwrap_or_else(|| lit(ScalarValue::Null));
+                LogicalPlanBuilder::empty(true)
+                    .project(vec![customer.alias("customer")])?
+                    .build()?
+            }
+        };
+        let first = Expr::Column(plan.schema().columns().swap_remove(0));
+        if !first.get_type(plan.schema())?.is_integer() {
+            return self.wrong(name, written);
+        }
+        let number = cast(first, DataType::Int64).alias("customer");
+        LogicalPlanBuilder::from(plan).project(vec![number])?.build()
+    }
+
+    /// A length of time in steps of a column of times of this type.
+    pub(super) fn length(&mut self, name: &'static str, ts: &DataType) -> Result<Option<i64>> {
+        let Some(value) = self.literal(name)? else {
+            return Ok(None);
+        };
+        match length_in_steps(ts, &value) {
+            Some(length) => Ok(Some(length)),
+            None => self.wrong(name, value),
+        }
+    }
+
+    /// A column of texts that come with numbers of their own: a walk gives labels in this form
+    /// without a look at their texts.
+    pub(super) fn label(&mut self, name: &'static str, default: &str) -> Result<Expr> {
+        let text = self.column(name, default)?;
+        let text = match self.type_of(&text)? {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text,
+            _ => cast(text, DataType::Utf8),
+        };
+        Ok(cast(text, numbered_label_type()))
     }
 
     /// One of some words.

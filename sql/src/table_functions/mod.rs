@@ -1,4 +1,4 @@
-//! Table functions over a relation: `rfm`, `cohort_retention`, `funnel`, `connected_components`.
+//! Table functions over a relation: `rfm`, `cohort_retention`, `funnel`, `event_paths` and more.
 //!
 //! ```sql
 //! SELECT * FROM funnel(events, event = 'visit', event = 'purchase', within => INTERVAL '7' DAY);
@@ -10,10 +10,15 @@
 //! what it reads, uses all cores and spills.
 
 mod as_of;
+mod attribution;
 mod call;
 mod cohort_retention;
 mod connected_components;
+mod customer_profile;
+mod customer_timeline;
+mod event_paths;
 mod funnel;
+mod lookalike;
 mod parameter;
 mod plan;
 mod relation;
@@ -38,11 +43,16 @@ struct TableFunction {
     plan: fn(&mut Call<'_>) -> Result<LogicalPlan>,
 }
 
-const FUNCTIONS: [TableFunction; 4] = [
+const FUNCTIONS: [TableFunction; 9] = [
     TableFunction { signature: &rfm::SIGNATURE, plan: rfm::plan },
     TableFunction { signature: &cohort_retention::SIGNATURE, plan: cohort_retention::plan },
     TableFunction { signature: &funnel::SIGNATURE, plan: funnel::plan },
     TableFunction { signature: &connected_components::SIGNATURE, plan: connected_components::plan },
+    TableFunction { signature: &event_paths::SIGNATURE, plan: event_paths::plan },
+    TableFunction { signature: &attribution::SIGNATURE, plan: attribution::plan },
+    TableFunction { signature: &lookalike::SIGNATURE, plan: lookalike::plan },
+    TableFunction { signature: &customer_timeline::SIGNATURE, plan: customer_timeline::plan },
+    TableFunction { signature: &customer_profile::SIGNATURE, plan: customer_profile::plan },
 ];
 
 /// Plans calls of our table functions; hands every other relation on.

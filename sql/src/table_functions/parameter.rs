@@ -35,6 +35,8 @@ pub(super) enum Positional {
     RelationAndConditions,
     /// A relation, then values for the named parameters in their order.
     RelationAndParameters,
+    /// Values for the named parameters in their order.
+    Parameters,
 }
 
 /// How a table function is called.

@@ -6,9 +6,12 @@ use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArguments, Ident, ObjectName, Spanned, TableFactor, TableFunctionArgs,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Spanned,
+    TableFactor, TableFunctionArgs, Value,
 };
 
+/// The table function that lists the members of a segment.
+const SEGMENT: &str = "segment";
 const DEFAULT_RELATION: &str = "events";
 
 /// Plans relations, also tables that the statement names only as arguments of ours.
@@ -18,6 +21,25 @@ pub(super) struct Relations<'a> {
 }
 
 impl Relations<'_> {
+    /// The customers that an expression names by a segment or a subquery; None for any other.
+    pub(super) fn customers(
+        &mut self,
+        written: &SqlExpr,
+        pattern: &TableFactor,
+    ) -> Option<Result<LogicalPlan>> {
+        match written {
+            SqlExpr::Nested(inner) => self.customers(inner, pattern),
+            SqlExpr::Subquery(_) => Some(self.plan(relation_of(written, pattern)?)),
+            SqlExpr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => {
+                let name = FunctionArg::Unnamed(FunctionArgExpr::Expr(written.clone()));
+                let arguments = TableFunctionArgs { args: vec![name], settings: None };
+                let segment = ObjectName::from(Ident::new(SEGMENT));
+                Some(self.plan(table(pattern, segment, Some(arguments))))
+            }
+            _ => None,
+        }
+    }
+
     fn plan(&mut self, relation: TableFactor) -> Result<LogicalPlan> {
         let named = match &relation {
             TableFactor::Table { name, args: None, .. } => Some(name.clone()),
@@ -53,7 +75,10 @@ pub(super) fn plan_relation(
             }
         };
     }
-    if let Some(relation) = positional.first().and_then(|first| relation_of(first, pattern)) {
+    let may_be_relation = signature.positional != Positional::Parameters;
+    if may_be_relation
+        && let Some(relation) = positional.first().and_then(|first| relation_of(first, pattern))
+    {
         // A name among conditions may be a table or a column of truth values; tables go first.
         let may_be_condition = signature.positional == Positional::RelationAndConditions
             && !matches!(relation, TableFactor::Derived { .. });

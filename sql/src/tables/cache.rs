@@ -21,6 +21,7 @@ impl SnapshotRows for CacheRows {
             required("rows", DataType::Int64),
             required("bytes", DataType::Int64),
             required("uses", DataType::Int64),
+            required("cache_bytes_max", DataType::Int64),
         ])
     }
 
@@ -32,6 +33,7 @@ impl SnapshotRows for CacheRows {
             bigints(kept.iter().map(|kept| kept.rows)),
             bigints(kept.iter().map(|kept| kept.bytes as u64)),
             bigints(kept.iter().map(|kept| kept.uses)),
+            bigints(kept.iter().map(|_| pinned.hot().bytes_max() as u64)),
         ];
         one_batch(self.schema(), columns)
     }

@@ -32,6 +32,10 @@ impl SnapshotRows for SettingRows {
         for (name, value) in &pinned.catalog().settings {
             rows.push((name.clone(), Some(value.clone()), "database", ""));
         }
+        let cache = pinned.hot().bytes_max().to_string();
+        let about =
+            "decoded columns take at most so many bytes of memory; an option of the process";
+        rows.push(("habitue.cache_bytes_max".into(), Some(cache), "process", about));
         let columns = vec![
             texts(rows.iter().map(|row| row.0.as_str())),
             optional_texts(rows.iter().map(|row| row.1.as_deref())),

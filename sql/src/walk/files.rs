@@ -18,7 +18,6 @@ pub(crate) struct WalkFiles {
     pub(crate) files: Vec<Option<DataFile>>,
     /// The columns to read, as they are in files.
     pub(crate) schema: SchemaRef,
-    pub(crate) room: Room,
     pub(crate) threads: usize,
     loaded: OnceCell<Arc<LoadedFiles>>,
 }
@@ -27,6 +26,8 @@ pub(crate) struct WalkFiles {
 pub(crate) struct LoadedFiles {
     columns: Vec<Vec<Option<Arc<HotColumn>>>>,
     is_read: Vec<bool>,
+    /// The memory of columns that are this query's own.
+    _room: Arc<Room>,
 }
 
 impl WalkFiles {
@@ -35,10 +36,9 @@ impl WalkFiles {
         hot: Arc<HotColumns>,
         files: Vec<Option<DataFile>>,
         schema: SchemaRef,
-        room: Room,
         threads: usize,
     ) -> Self {
-        Self { store, hot, files, schema, room, threads, loaded: OnceCell::new() }
+        Self { store, hot, files, schema, threads, loaded: OnceCell::new() }
     }
 
     /// The columns; whoever asks first loads them, on all threads.
@@ -47,9 +47,11 @@ impl WalkFiles {
     }
 
     async fn load_all(self: Arc<Self>) -> Result<Arc<LoadedFiles>> {
+        let wanted = self.files.iter().flatten().collect::<Vec<_>>();
+        let room = Arc::new(self.hot.room(&wanted, &self.schema)?);
         let load = |place: usize| {
-            let files = self.clone();
-            let task = SpawnedTask::spawn(async move { files.load_file(place).await });
+            let (files, room) = (self.clone(), room.clone());
+            let task = SpawnedTask::spawn(async move { files.load_file(place, &room).await });
             async move {
                 let loaded = task.join().await;
                 loaded.map_err(|error| DataFusionError::External(Box::new(error)))?
@@ -61,12 +63,12 @@ impl WalkFiles {
             .map(|column| by_file.iter().map(|file| file.get(column).cloned()).collect())
             .collect();
         let is_read = self.files.iter().map(Option::is_some).collect();
-        Ok(Arc::new(LoadedFiles { columns, is_read }))
+        Ok(Arc::new(LoadedFiles { columns, is_read, _room: room }))
     }
 
-    async fn load_file(&self, place: usize) -> Result<Vec<Arc<HotColumn>>> {
+    async fn load_file(&self, place: usize, room: &Room) -> Result<Vec<Arc<HotColumn>>> {
         match &self.files[place] {
-            Some(file) => Ok(self.hot.load(&self.store, file, &self.schema, &self.room).await?),
+            Some(file) => Ok(self.hot.load(&self.store, file, &self.schema, room).await?),
             None => Ok(Vec::new()),
         }
     }

@@ -1,17 +1,17 @@
 //! Tests of labels above a walk are answered by the walk: once per label, not once per row.
 //!
-//! `count(*) FILTER (WHERE event = 'buy')` compares texts for every row. Below an aggregation,
-//! every expression over one label column becomes a column of the walk, and columns that are needed
-//! no more are left out.
+//! `count(*) FILTER (WHERE event = 'buy')` compares texts for every row. Below an aggregation, a
+//! projection or a filter, every expression over one label column becomes a column of the walk, and
+//! columns that are needed no more are left out.
 
 use crate::walk::aggregate::{CountedAggregate, CustomerAggregateExec};
 use crate::walk::exec::CustomerWalkExec;
 use crate::walk::output::{LabelExpression, WalkColumn};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{CastExpr, Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
@@ -31,34 +31,94 @@ struct Wish {
 
 /// The same aggregation over a walk that answers its tests of labels.
 pub(crate) fn with_label_columns(plan: CustomerAggregateExec) -> Result<CustomerAggregateExec> {
-    let input = plan.input().clone();
-    let mut wishes = Vec::new();
-    let mut aggregates = Vec::new();
+    let mut expressions = vec![plan.key().clone()];
     for aggregate in plan.aggregates() {
-        let mut moved = |expression: &Expression| moved(expression, &input, &mut wishes);
-        let arguments = aggregate.arguments.iter().map(&mut moved).collect::<Result<Vec<_>>>()?;
-        let filter = aggregate.filter.as_ref().map(&mut moved).transpose()?;
-        aggregates.push(CountedAggregate { arguments, filter, ..aggregate.clone() });
+        expressions.extend(aggregate.arguments.iter().chain(&aggregate.filter).cloned());
     }
-    if wishes.is_empty() {
-        return Ok(plan);
-    }
-    let Some(input) = extended(&input, &wishes)? else {
+    let Some((input, mut expressions)) = answered(plan.input(), &expressions)? else {
         return Ok(plan);
     };
-    let mut needed = columns_in(plan.key());
-    for aggregate in &aggregates {
-        let expressions = aggregate.arguments.iter().chain(&aggregate.filter);
-        needed.extend(expressions.flat_map(columns_in));
+    let key = expressions.remove(0);
+    let mut placed = expressions.into_iter();
+    let aggregates = plan.aggregates().iter().map(|aggregate| CountedAggregate {
+        arguments: placed.by_ref().take(aggregate.arguments.len()).collect(),
+        filter: aggregate.filter.as_ref().and_then(|_| placed.next()),
+        ..aggregate.clone()
+    });
+    let aggregates = aggregates.collect();
+    Ok(plan.over(input, key, aggregates))
+}
+
+/// The same projection over a walk that answers its tests of labels, if it has any.
+pub(crate) fn projection_of_labels(projection: &ProjectionExec) -> Result<Option<Plan>> {
+    let columns = projection.expr();
+    let expressions = columns.iter().map(|column| column.expr.clone()).collect::<Vec<_>>();
+    let Some((input, expressions)) = answered(projection.input(), &expressions)? else {
+        return Ok(None);
+    };
+    let columns = expressions.into_iter().zip(columns);
+    let columns =
+        columns.map(|(expr, column)| ProjectionExpr { expr, alias: column.alias.clone() });
+    Ok(Some(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), input)?)))
+}
+
+/// The same filter over a walk that answers its tests of labels, if it has any.
+pub(crate) fn filter_of_labels(filter: &FilterExec) -> Result<Option<Plan>> {
+    if filter.fetch().is_some() {
+        return Ok(None);
     }
-    let (input, places) = narrowed(&input, &needed)?;
-    for aggregate in &mut aggregates {
-        for expression in aggregate.arguments.iter_mut().chain(&mut aggregate.filter) {
-            *expression = with_places(expression, &places)?;
+    let width = filter.schema().fields().len();
+    let given = (0..width).map(|column| -> Expression {
+        let place = input_place(filter, column);
+        Arc::new(Column::new(filter.schema().field(column).name(), place))
+    });
+    let expressions = std::iter::once(filter.predicate().clone()).chain(given);
+    let Some((input, mut placed)) = answered(filter.input(), &expressions.collect::<Vec<_>>())?
+    else {
+        return Ok(None);
+    };
+    let predicate = placed.remove(0);
+    let given = placed.iter().filter_map(|column| column.downcast_ref::<Column>());
+    let given = given.map(Column::index).collect();
+    let filter = FilterExecBuilder::new(predicate, input).apply_projection(Some(given))?.build()?;
+    Ok(Some(Arc::new(filter)))
+}
+
+/// A label column as numbers and their texts: an expression that a walk answers without a look at
+/// the texts of rows. Other expressions stay as they are.
+pub(crate) fn numbered_labels(input: &Plan, expressions: &mut [Expression]) {
+    for expression in expressions {
+        let column = expression.downcast_ref::<Column>().map(Column::index);
+        if column.is_some_and(|column| is_label(input, column)) {
+            *expression = Arc::new(CastExpr::new(expression.clone(), numbered_label_type(), None));
         }
     }
-    let key = with_places(plan.key(), &places)?;
-    Ok(plan.over(input, key, aggregates))
+}
+
+/// How labels look as numbers and their texts.
+pub(crate) fn numbered_label_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
+}
+
+/// The plan below a node with columns for its tests of labels, without those that are needed no
+/// more, and the node's expressions over it; `None` where there is nothing to gain.
+pub(crate) fn answered(
+    input: &Plan,
+    expressions: &[Expression],
+) -> Result<Option<(Plan, Vec<Expression>)>> {
+    let mut wishes = Vec::new();
+    let moved = expressions.iter().map(|expression| moved(expression, input, &mut wishes));
+    let moved = moved.collect::<Result<Vec<_>>>()?;
+    if wishes.is_empty() {
+        return Ok(None);
+    }
+    let Some(input) = extended(input, &wishes)? else {
+        return Ok(None);
+    };
+    let needed = moved.iter().flat_map(columns_in).collect();
+    let (input, places) = narrowed(&input, &needed)?;
+    let placed = moved.iter().map(|expression| with_places(expression, &places));
+    Ok(Some((input, placed.collect::<Result<_>>()?)))
 }
 
 /// The expression with columns to come in the place of its tests of labels.
@@ -85,7 +145,10 @@ fn label_in(expression: &Expression, input: &Plan) -> Option<usize> {
     if expression.is::<Column>() {
         return None;
     }
-    let is_volatile = expression.exists(|part| Ok(part.is_volatile_node()));
+    // What a dynamic filter says changes while the query runs.
+    let changes =
+        |part: &Expression| part.is_volatile_node() || part.is::<DynamicFilterPhysicalExpr>();
+    let is_volatile = expression.exists(|part| Ok(changes(part)));
     let columns = columns_in(expression);
     let column = columns.first().copied().filter(|_| columns.len() == 1)?;
     (!is_volatile.unwrap_or(true) && is_label(input, column)).then_some(column)
@@ -93,7 +156,8 @@ fn label_in(expression: &Expression, input: &Plan) -> Option<usize> {
 
 fn is_label(plan: &Plan, column: usize) -> bool {
     if let Some(walk) = plan.downcast_ref::<CustomerWalkExec>() {
-        return matches!(walk.columns().get(column), Some(WalkColumn::Label(_)));
+        let column = walk.columns().get(column);
+        return matches!(column, Some(WalkColumn::Label(_) | WalkColumn::OfLabel(_)));
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         return is_label(filter.input(), input_place(filter, column));
@@ -167,15 +231,22 @@ fn extended_walk(walk: &CustomerWalkExec, wishes: &[Wish]) -> Result<CustomerWal
     let mut fields = schema.fields().to_vec();
     let mut columns = walk.columns().to_vec();
     for wish in wishes {
-        let WalkColumn::Label(column) = columns[wish.column] else {
-            continue;
+        let label: Expression = Arc::new(Column::new("label", 0));
+        let (column, value) = match &columns[wish.column] {
+            WalkColumn::Label(column) => (*column, label),
+            WalkColumn::OfLabel(of) => (of.column, of.expression.clone()),
+            _ => continue,
         };
         let data_type = wish.expression.data_type(&schema)?;
         let nullable = wish.expression.nullable(&schema)?;
         fields.push(Arc::new(Field::new(wish.expression.to_string(), data_type, nullable)));
-        let mut places = vec![None; wish.column + 1];
-        places[wish.column] = Some(0);
-        let expression = with_places(&wish.expression, &places)?;
+        let expression = Arc::clone(&wish.expression).transform_up(|part| {
+            Ok(match part.is::<Column>() {
+                true => Transformed::yes(value.clone()),
+                false => Transformed::no(part),
+            })
+        });
+        let expression = expression?.data;
         columns.push(WalkColumn::OfLabel(LabelExpression { column, expression }));
     }
     Ok(walk.with_columns(&Arc::new(Schema::new(fields)), columns))

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! CustomerAggregateExec     GROUP BY customer_id: a new group when the customer changes
+//! CustomerDistinctExec      count(DISTINCT customer_id) GROUP BY …, DISTINCT customer_id, …
 //! SessionizeExec            sessionize … OVER (PARTITION BY customer_id ORDER BY ts)
 //!   CustomerWalkExec        rows in order of (customer_id, ts), in parallel by customer
 //! ```
@@ -21,6 +22,7 @@
 
 mod aggregate;
 mod batch;
+mod distinct;
 mod exec;
 mod files;
 mod label_columns;
@@ -29,9 +31,13 @@ mod plan;
 mod runs;
 mod segments;
 mod sessions;
+mod small_hash;
 
 pub(crate) use aggregate::CustomerAggregateExec;
-pub(crate) use label_columns::with_label_columns;
+pub(crate) use distinct::CustomerDistinctExec;
+pub(crate) use label_columns::{
+    filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
+};
 pub(crate) use plan::{WalkWish, walk_plan};
 pub(crate) use runs::RunsCache;
 pub(crate) use sessions::SessionizeExec;

@@ -1,8 +1,8 @@
 //! Whether a scan of `events` is a walk, and the walk of it.
 
 use crate::error::Result;
-use crate::events::PruningReport;
-use crate::hot::ColumnKind;
+use crate::events::{PruningReport, has_few_values, member_of_column};
+use crate::hot::{ColumnKind, Fit, properties_field};
 use crate::session::Pinned;
 use crate::walk::exec::{CustomerWalkExec, WalkSource};
 use crate::walk::files::WalkFiles;
@@ -14,7 +14,7 @@ use datafusion::common::Statistics;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::data_file::read_columns;
-use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema};
+use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema, label_type};
 use habitue_storage::log::action::DataFile;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
@@ -26,6 +26,9 @@ const SMALL_PART: u64 = 16;
 const INDEXES_AT_ONCE: usize = 8;
 /// Rows of a batch when only identifiers are read.
 const IDENTIFIER_ROWS: usize = 64 * 1024;
+
+/// How many rows show whether a member of `properties` is a label.
+const SAMPLE_ROWS: usize = 4096;
 
 /// What a scan wants.
 pub(crate) struct WalkWish<'a> {
@@ -50,14 +53,14 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     };
     let ts = schema.index_of(TS).ok();
     let hot = wish.pinned.hot();
-    let missing = hot.bytes_missing(&wish.files, &schema);
+    let fit = hot.fits(&wish.files, &schema);
     let is_small = wish.report.rows_selected * SMALL_PART < wish.report.rows_total;
-    if wish.files.is_empty() || (missing > 0 && is_small) {
+    if wish.files.is_empty() || fit == Fit::No || (fit == Fit::Decoded && is_small) {
         return Ok(None);
     }
-    let Some(room) = hot.room(&wish.files, &schema) else {
+    if fit == Fit::Decoded && !members_are_labels(&wish, &schema).await? {
         return Ok(None);
-    };
+    }
     let Some(runs) = runs_of(wish.pinned).await? else {
         return Ok(None);
     };
@@ -66,7 +69,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let files = all.map(|file| wanted.contains(file.object.path.as_str()).then(|| file.clone()));
     let store = wish.pinned.store().clone();
     let files = files.collect();
-    let files = WalkFiles::new(store, hot.clone(), files, schema, room, wish.partitions);
+    let files = WalkFiles::new(store, hot.clone(), files, schema, wish.partitions);
     let source = WalkSource {
         version: wish.pinned.snapshot().version,
         report: wish.report,
@@ -88,10 +91,13 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
     let in_files = file_schema(names);
     let mut read = Vec::<Field>::new();
     let mut place_of = |name: &str| {
-        let field = in_files.field_with_name(name).ok()?;
+        let field = match member_of_column(name) {
+            Some(_) => Field::new(name, label_type(), true),
+            None => in_files.field_with_name(name).ok()?.clone(),
+        };
         let kind = ColumnKind::of(name, field.data_type())?;
         let place = read.iter().position(|known| known.name() == name).unwrap_or_else(|| {
-            read.push(field.clone());
+            read.push(field);
             read.len() - 1
         });
         Some((kind, place))
@@ -116,6 +122,28 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
         filters.push(LabelExpression { column, expression: expression.clone() });
     }
     Some((Arc::new(Schema::new(read)), columns, filters))
+}
+
+/// Whether members of `properties` have few values, as far as the first rows of a large file tell.
+async fn members_are_labels(wish: &WalkWish<'_>, schema: &Schema) -> Result<bool> {
+    let names = schema.fields().iter().map(|field| member_of_column(field.name()));
+    let members = names.flatten().collect::<Vec<_>>();
+    let Some(file) = wish.files.iter().max_by_key(|file| file.rows).filter(|_| !members.is_empty())
+    else {
+        return Ok(true);
+    };
+    let properties = Arc::new(Schema::new(vec![properties_field()?]));
+    let store = wish.pinned.store();
+    let mut batches = read_columns(store.bucket(), file, properties, SAMPLE_ROWS).await?;
+    let Some(batch) = batches.try_next().await? else {
+        return Ok(true);
+    };
+    for member in members {
+        if !has_few_values(batch.column(0), member)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// All files of the snapshot: those of earlier events first, so that a customer's runs mostly come

@@ -56,15 +56,20 @@ async fn take(session: &Session, number: usize, step: &Step) {
                     };
                     let (person, device) = (text("u", person), text("d", device));
                     let amount = if amount < 60 { "NULL".into() } else { format!("'{amount}.25'") };
+                    let properties = match row % 4 {
+                        0 => "NULL".to_owned(),
+                        land => format!("'{{\"land\":\"l{land}\",\"n\":{number}}}'"),
+                    };
                     format!(
                         "('{number}-{row}', to_timestamp({seconds}), '{}', {}, {person}, {device}, \
-                     {amount})",
+                     {amount}, {properties})",
                         EVENTS[usize::from(e)],
                         CHANNELS[usize::from(c)]
                     )
                 });
             let rows = rows.collect::<Vec<_>>().join(", ");
-            let columns = "(event_id, ts, event, channel, user_id, anonymous_id, amount)";
+            let columns = "(event_id, ts, event, channel, user_id, anonymous_id, amount, \
+                           properties)";
             format!("INSERT INTO events {columns} VALUES {rows}")
         }
         Step::Compact(depth) => {
@@ -85,7 +90,7 @@ async fn take(session: &Session, number: usize, step: &Step) {
 }
 
 /// Questions whose answers say all there is to know about the order and the grouping of rows.
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 22] = [
     "SELECT customer_id, count(*), sum(amount), min(ts), max(ts), count(channel) FROM events \
      GROUP BY 1 ORDER BY 1",
     "SELECT customer_id, window_funnel(INTERVAL '3' DAY, ts, event = 'view', event = 'cart', \
@@ -115,6 +120,20 @@ const QUESTIONS: [&str; 14] = [
      v(customer) ON customer = customer_id GROUP BY 1 ORDER BY 1",
     "SELECT count(*), count(DISTINCT customer_id), min(ts), max(amount) FROM events \
      WHERE event = 'buy' AND channel IS NOT NULL",
+    "SELECT date_trunc('day', ts) d, channel, count(DISTINCT customer_id) FROM events \
+     GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT channel c, upper(event) e, count(DISTINCT customer_id) n FROM events \
+     WHERE event = 'buy' OR channel = 'web' GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT amount, count(DISTINCT customer_id) FROM events GROUP BY 1 ORDER BY 1",
+    "SELECT DISTINCT customer_id, CAST(date_part('doy', ts) AS BIGINT) / 7 w, event FROM events \
+     ORDER BY 1, 2, 3",
+    "SELECT DISTINCT CAST(ts AS DATE) d, customer_id FROM events WHERE amount > 70 ORDER BY 1, 2",
+    "SELECT properties->>'land' l, count(*), count(DISTINCT customer_id) FROM events \
+     WHERE event <> 'cart' GROUP BY 1 ORDER BY 1",
+    "SELECT customer_id, count(*) FILTER (WHERE (properties->>'land') IN ('l1', 'l2')) l, \
+     max(properties->>'n') FROM events GROUP BY 1 ORDER BY 1",
+    "SELECT count(*), sum(amount) FROM events WHERE (properties->>'land') = 'l3' \
+     AND ts > '1970-01-09'",
 ];
 
 // If this fails, an answer depends on how rows are found.
@@ -164,6 +183,12 @@ async fn work_per_customer_needs_no_sort_and_no_shuffle() {
              FROM events",
             "SessionizeExec",
         ),
+        ("SELECT DISTINCT customer_id, date_trunc('day', ts) FROM events", "CustomerDistinctExec"),
+        (
+            "SELECT customer_id, count(*) FROM events WHERE (properties->>'city') = 'Bonn' \
+             GROUP BY 1",
+            "CustomerAggregateExec",
+        ),
         (
             "SELECT customer_id, event, count(*) FROM events WHERE event = 'visit' GROUP BY 1, 2",
             "only=[event@0 = visit]",
@@ -176,6 +201,36 @@ async fn work_per_customer_needs_no_sort_and_no_shuffle() {
     rows_of(&session, "SET habitue.customer_walk = off").await.unwrap();
     let plan = plan(&session, "SELECT customer_id, count(*) FROM events GROUP BY 1").await;
     assert!(plan.contains("EventScanExec") && !plan.contains("Customer"), "{plan}");
+}
+
+#[tokio::test]
+async fn distinct_customers_are_counted_before_anything_is_shuffled() {
+    let session = small_shop().await.session();
+    let query = "SELECT event, count(DISTINCT customer_id) FROM events GROUP BY 1";
+    let plan = plan(&session, query).await;
+    assert!(plan.contains("CustomerDistinctExec: count("), "{plan}");
+    assert_eq!(plan.matches("AggregateExec").count(), 1, "{plan}");
+}
+
+#[tokio::test]
+async fn a_query_that_is_only_explained_forgets_nothing() {
+    let shop = small_shop().await;
+    let query = "SELECT customer_id, max(ts) FROM events GROUP BY 1";
+    let session = shop.session();
+    rows_of(&session, query).await.unwrap();
+    let held = value_of(&session, "SELECT sum(bytes) FROM system.cache").await;
+    let options =
+        DatabaseOptions { cache_bytes_max: Some(held.parse().unwrap()), ..shop.options().clone() };
+    let tight = Database::new(shop.store().clone(), options).unwrap().session();
+    rows_of(&tight, query).await.unwrap();
+    let other = "SELECT channel, count(DISTINCT customer_id) FROM events GROUP BY 1";
+    plan(&tight, other).await;
+    let of_times = "SELECT count(*) FROM system.cache WHERE \"column\" = 'ts'";
+    assert_eq!(value_of(&tight, of_times).await, "3");
+    rows_of(&tight, other).await.unwrap();
+    assert_ne!(value_of(&tight, of_times).await, "3");
+    let budget = "SELECT value FROM system.settings WHERE name = 'habitue.cache_bytes_max'";
+    assert_eq!(value_of(&tight, budget).await, held);
 }
 
 #[tokio::test]

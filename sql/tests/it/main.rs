@@ -3,6 +3,7 @@
 // A test that cannot go on has failed; what a test skips, it says.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod customer_folds;
 mod customer_walk;
 mod errors;
 #[cfg(feature = "flight")]

@@ -34,8 +34,12 @@ const COMMITS: [&str; 3] = [
 pub async fn empty_database(local_files: LocalFiles) -> Database {
     let bucket = Bucket::open("memory://").await.unwrap();
     let store = Store::create(bucket, Catalog::default()).await.unwrap();
-    let options =
-        DatabaseOptions { memory_bytes_max: 256 << 20, threads: 2, spill_dir: None, local_files };
+    let options = DatabaseOptions {
+        memory_bytes_max: 256 << 20,
+        threads: 2,
+        local_files,
+        ..DatabaseOptions::default()
+    };
     Database::new(store, options).unwrap()
 }
 

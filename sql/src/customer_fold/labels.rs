@@ -1,0 +1,39 @@
+//! Texts that come as numbers, by the numbers of a fold's own names.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::UInt32Type;
+use habitue_udf::Names;
+use std::sync::Arc;
+
+/// Translates the numbers of a dictionary column. The walk sends the same texts with every batch,
+/// so each of them is looked at once.
+#[derive(Default)]
+pub(super) struct LabelNames {
+    last: Option<(ArrayRef, Vec<Option<u32>>)>,
+    found: Vec<Option<u32>>,
+}
+
+impl LabelNames {
+    /// The name of each row; NULL has none.
+    pub(super) fn of(&mut self, column: &ArrayRef, names: &mut Names) -> &[Option<u32>] {
+        let labels = column.as_dictionary::<UInt32Type>();
+        let known =
+            self.last.as_ref().is_some_and(|(texts, _)| Arc::ptr_eq(texts, labels.values()));
+        if !known {
+            let texts = labels.values().as_string::<i32>();
+            let numbers = texts.iter().map(|text| text.map(|text| names.number(text))).collect();
+            self.last = Some((labels.values().clone(), numbers));
+        }
+        let numbers = self.last.as_ref().map_or(&[][..], |(_, numbers)| numbers);
+        self.found.clear();
+        let keys = labels.keys();
+        match keys.null_count() {
+            0 => self.found.extend(keys.values().iter().map(|&key| numbers[key as usize])),
+            _ => {
+                let name = |key: Option<u32>| key.and_then(|key| numbers[key as usize]);
+                self.found.extend(keys.iter().map(name));
+            }
+        }
+        &self.found
+    }
+}
