@@ -3,7 +3,7 @@
 //! time, come late, or are spread over files, threads and batches.
 
 use crate::small_shop::{empty_database, rows_of, table_of};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use habitue_sql::{LocalFiles, Session};
