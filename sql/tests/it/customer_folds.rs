@@ -53,6 +53,7 @@ fn by_customer(parts: &[Vec<Event>]) -> BTreeMap<u8, Vec<Event>> {
     customers
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a closure is written where it is used")]
 fn check(cases: u32, test: impl AsyncFn(&[Vec<Event>])) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner = TestRunner::new(Config { cases, ..Config::default() });
