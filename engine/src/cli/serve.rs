@@ -6,7 +6,7 @@ use crate::cli::machine::Machine;
 use crate::cli::say;
 use crate::cli::size::parse_size;
 use habitue::{LocalFiles, ServeRequest};
-use habitue_sql::access::{Access, ServerLimits, Shutdown, ShutdownTrigger, TlsFiles};
+use habitue_sql::access::{Access, ServerLimits, Shutdown, ShutdownTrigger, TlsFiles, Turns};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,9 +70,9 @@ struct Door {
 
 /// What connections may cost.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits, for each of the two protocols")]
+#[command(next_help_heading = "Limits")]
 struct Limits {
-    /// So many connections at a time
+    /// So many connections at a time, for each of the two protocols
     #[arg(long, value_name = "N", default_value_t = 100)]
     connections: usize,
     /// End a session that has asked nothing for so long
@@ -84,6 +84,10 @@ struct Limits {
     /// So many statements run at a time; further ones wait
     #[arg(long, value_name = "N", default_value_t = 32)]
     statements: usize,
+    /// So many of these may read more than some hundred thousand rows, or change something: the
+    /// places of the others are kept for short questions [default: as many as processors, 2 at least]
+    #[arg(long, value_name = "N")]
+    long_statements: Option<usize>,
     /// How much memory the statements of one session may take [default: all there is]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     session_memory: Option<u64>,
@@ -164,6 +168,11 @@ impl Door {
 }
 
 impl Limits {
+    fn turns(&self) -> Turns {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Turns::new(self.statements, self.long_statements.unwrap_or(threads.max(2)))
+    }
+
     fn limits(&self, local_files: LocalFiles) -> ServerLimits {
         let unlimited = self.statement_timeout.is_zero();
         ServerLimits {
@@ -174,7 +183,7 @@ impl Limits {
                 .session_memory
                 .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             rows_max: self.max_rows,
-            statements_at_once: self.statements.max(1),
+            turns: self.turns(),
             local_files,
         }
     }

@@ -14,3 +14,5 @@ mod real_data;
 mod rejects;
 mod segment_calls;
 mod select;
+#[cfg(all(feature = "flight", feature = "postgres"))]
+mod serve;

@@ -1,10 +1,11 @@
 //! What the connections of a server may cost.
 
 use crate::access::Principal;
-use crate::session::{LocalFiles, SessionOptions};
+use crate::session::{LocalFiles, SessionOptions, Turns};
 use std::time::Duration;
 
-/// Limits that a server holds its connections to; each server of a process counts for itself.
+/// Limits that a server holds its connections to; each server of a process counts its connections
+/// for itself.
 #[derive(Clone, Debug)]
 pub struct ServerLimits {
     /// So many connections at a time; further ones are refused.
@@ -17,8 +18,9 @@ pub struct ServerLimits {
     pub session_memory_bytes_max: Option<usize>,
     /// A query that answers more rows ends with an error.
     pub rows_max: Option<u64>,
-    /// So many statements run at a time; further ones wait.
-    pub statements_at_once: usize,
+    /// How many statements run at a time; further ones wait. Clones of these limits share them, so
+    /// servers that get clones wait for each other.
+    pub turns: Turns,
     /// Whether administrators may read and write files of the server.
     pub local_files: LocalFiles,
 }
@@ -31,7 +33,7 @@ impl Default for ServerLimits {
             statement_time_max: Some(Duration::from_secs(10 * 60)),
             session_memory_bytes_max: None,
             rows_max: None,
-            statements_at_once: 32,
+            turns: Turns::new(32, threads().max(2)),
             local_files: LocalFiles::Refused,
         }
     }
@@ -45,6 +47,12 @@ impl ServerLimits {
             memory_bytes_max: self.session_memory_bytes_max,
             statement_time_max: self.statement_time_max,
             rows_max: self.rows_max,
+            turns: Some(self.turns.clone()),
         }
     }
+}
+
+/// How many threads compute.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

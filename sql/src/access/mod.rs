@@ -18,6 +18,7 @@ mod token;
 mod user;
 mod users_file;
 
+pub use crate::session::Turns;
 pub use error::AccessError;
 pub use limits::ServerLimits;
 pub use principal::{Principal, Proof};

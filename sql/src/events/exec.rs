@@ -80,6 +80,11 @@ impl EventScanExec {
         }
     }
 
+    /// How many rows are read.
+    pub(crate) fn rows_selected(&self) -> u64 {
+        self.report.rows_selected
+    }
+
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         let properties = properties_over(&input, self.schema());
         Self { input, properties, ..self.clone() }

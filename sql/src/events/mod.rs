@@ -22,6 +22,7 @@ mod statistics;
 mod table;
 
 pub(crate) use at::{EVENTS_AT, EventsAt};
+pub(crate) use exec::EventScanExec;
 pub(crate) use insert::insert;
 pub(crate) use member::{
     JSON_AS_TEXT, column_of_member, has_few_values, member_of_column, member_texts,

@@ -31,6 +31,7 @@ pub(super) async fn ingest(
 ) -> Result<u64, Status> {
     ensure_place(&command)?;
     let is_events = command.table == EVENTS;
+    let _turn = client.session.turn_to(Effect::InsertEvents).await;
     match (is_events, command.temporary) {
         (true, false) => into_events(&client.session, &command, rows).await,
         (true, true) => Err(Status::invalid_argument(

@@ -32,7 +32,6 @@ mod rpc;
 mod server;
 mod session;
 mod sessions;
-mod slots;
 mod status;
 mod stream;
 mod wire;

@@ -52,7 +52,7 @@ impl Server {
     }
 
     async fn begin(&self, caller: &Caller, execution: &Arc<Execution>) -> Result<(), Status> {
-        let guard = self.guard(&caller.client, execution).await?;
+        let guard = self.guard(&caller.client, execution)?;
         let execution = execution.clone();
         // It ends by itself, by CancelFlightInfo, or with its session; its outcome is kept in it.
         tokio::spawn(async move { execution.change(guard).await.map(drop) });

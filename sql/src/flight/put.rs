@@ -120,7 +120,6 @@ impl Server {
         rows: Incoming,
     ) -> Result<u64, Status> {
         refuse_transaction(command.transaction_id.as_ref())?;
-        let _slot = self.slots.take().await?;
         ingest(&caller.client, command, rows).await
     }
 
@@ -130,7 +129,7 @@ impl Server {
         client: &ClientSession,
         execution: &Arc<Execution>,
     ) -> Result<Option<u64>, Status> {
-        let guard = self.guard(client, execution).await?;
+        let guard = self.guard(client, execution)?;
         if !execution.prepared().answers_rows() {
             return Ok(execution.change(guard).await?.rows_added);
         }

@@ -133,7 +133,7 @@ impl Server {
     ) -> Result<(), Status> {
         match promise {
             Promise::Run(execution) if !execution.prepared().answers_rows() => {
-                let guard = self.guard(&caller.client, execution).await?;
+                let guard = self.guard(&caller.client, execution)?;
                 execution.change(guard).await.map(drop)
             }
             _ => Ok(()),
@@ -212,7 +212,7 @@ impl Server {
         client: &ClientSession,
         execution: &Arc<Execution>,
     ) -> Result<FlightStream, Status> {
-        let guard = self.guard(client, execution).await?;
+        let guard = self.guard(client, execution)?;
         let (schema, wire) = (execution.schema().clone(), execution.wire);
         if execution.prepared().answers_rows() {
             return Ok(encode(execution.read(guard).await?, &schema, wire));
@@ -221,8 +221,8 @@ impl Server {
         Ok(encode(stream::iter(done.batches.into_iter().map(Ok)), &schema, wire))
     }
 
-    /// A place for an execution to run in.
-    pub(super) async fn guard(
+    /// What an execution holds while it runs.
+    pub(super) fn guard(
         &self,
         client: &ClientSession,
         execution: &Execution,
@@ -230,7 +230,7 @@ impl Server {
         if execution.prepared().effect() == Effect::Session {
             client.ensure_alone()?;
         }
-        Ok(RunGuard::new(self.slots.take().await?, execution.cancel_sender()))
+        Ok(RunGuard::new(execution.cancel_sender()))
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::access::{Access, Principal, ServerLimits};
 use crate::flight::metadata::{ServerFacts, sql_info, xdbc_types};
 use crate::flight::sessions::{SESSIONS_MAX, Sessions};
-use crate::flight::slots::Slots;
 use crate::session::{Database, Session};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
@@ -14,7 +13,6 @@ pub(super) struct Server {
     pub(super) access: Access,
     pub(super) limits: ServerLimits,
     pub(super) sessions: Sessions,
-    pub(super) slots: Slots,
     pub(super) sql_info: SqlInfoData,
     pub(super) xdbc_types: XdbcTypeInfoData,
 }
@@ -27,13 +25,12 @@ impl Server {
     ) -> Result<Self, FlightError> {
         let facts = ServerFacts {
             connections_max: limits.connections_max,
-            statements_max: limits.statements_at_once,
+            statements_max: limits.turns.at_once(),
             session_idle_max: limits.session_idle_max,
         };
         let sql_info = sql_info(&database.session(), facts)?;
         Ok(Self {
             sessions: Sessions::new(limits.session_idle_max, SESSIONS_MAX),
-            slots: Slots::new(limits.statements_at_once),
             sql_info,
             xdbc_types: xdbc_types()?,
             database,

@@ -5,7 +5,7 @@ use arrow_flight::FlightData;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
 /// What DoGet answers.
@@ -16,14 +16,13 @@ pub(super) type RowStream = BoxStream<'static, Result<RecordBatch, Status>>;
 /// What a running statement holds, and by what it is told to stop.
 pub(super) struct RunGuard {
     cancelled: watch::Receiver<bool>,
-    _slot: OwnedSemaphorePermit,
 }
 
 impl RunGuard {
-    /// Holds a slot until it is dropped; `cancelled` turns true to end the statement, and its
+    /// `cancelled` turns true to end the statement, and its
     /// receivers are counted to know what runs.
-    pub(super) fn new(slot: OwnedSemaphorePermit, cancelled: &watch::Sender<bool>) -> Self {
-        Self { cancelled: cancelled.subscribe(), _slot: slot }
+    pub(super) fn new(cancelled: &watch::Sender<bool>) -> Self {
+        Self { cancelled: cancelled.subscribe() }
     }
 
     /// Waits until somebody cancels.
@@ -66,18 +65,19 @@ mod tests {
     use tokio::sync::Semaphore;
 
     #[tokio::test]
-    async fn a_cancelled_stream_gives_its_slot_back_before_it_is_dropped() {
-        let slots = Arc::new(Semaphore::new(1));
+    async fn a_cancelled_stream_gives_its_place_back_before_it_is_dropped() {
+        let places = Arc::new(Semaphore::new(1));
         let (cancel, _) = watch::channel(false);
-        let guard = RunGuard::new(slots.clone().acquire_owned().await.unwrap(), &cancel);
+        let place = places.clone().acquire_owned().await.unwrap();
         let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        let rows = stream::once(async { Ok(empty) }).chain(stream::pending()).boxed();
-        let mut rows = guarded(rows, guard);
+        let rows = stream::once(async move { Ok(empty) }).chain(stream::pending());
+        let rows = rows.inspect(move |_| _ = &place).boxed();
+        let mut rows = guarded(rows, RunGuard::new(&cancel));
         assert!(rows.next().await.unwrap().is_ok());
-        assert_eq!(slots.available_permits(), 0);
+        assert_eq!(places.available_permits(), 0);
         cancel.send_replace(true);
         assert_eq!(rows.next().await.unwrap().unwrap_err().code(), tonic::Code::Cancelled);
-        assert_eq!(slots.available_permits(), 1);
+        assert_eq!(places.available_permits(), 1);
         assert!(rows.next().await.is_none());
     }
 }

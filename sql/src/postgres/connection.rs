@@ -245,7 +245,7 @@ impl Connection {
         values: Vec<ScalarValue>,
         format: &Format,
     ) -> PgWireResult<Done> {
-        let mut running = self.running().await?;
+        let mut running = self.running();
         let work = async {
             let answer = statement.prepared.run(values).await;
             answer.map_err(|error| statement.error(&error))
@@ -272,22 +272,15 @@ impl Connection {
         }))
     }
 
-    /// Waits for a slot among the statements that run.
-    async fn running(&mut self) -> PgWireResult<Running> {
+    /// By what a statement that begins may be interrupted.
+    fn running(&self) -> Running {
         let own = self.settings.statement_timeout();
         let limit = own.into_iter().chain(self.server.limits.statement_time_max).min();
         let deadline = limit.map(|limit| (Instant::now() + limit, limit));
-        let mut interruption = Interruption::new(self.ticket.wishes(), self.hangup.clone());
-        let slot = tokio::select! {
-            slot = self.server.slots.clone().acquire_owned() => slot,
-            _ = interruption.happened() => return Err(super::failure::cancelled()),
-            () = until(deadline) => {
-                let limit = limit.unwrap_or_default();
-                return Err(of_statement(&Error::TimedOut { limit }, "", 0));
-            }
-        };
-        let slot = slot.map_err(|_| fatal(SHUTTING_DOWN, "the server is shutting down"))?;
-        Ok(Running { interruption, deadline, _slot: slot })
+        Running {
+            interruption: Interruption::new(self.ticket.wishes(), self.hangup.clone()),
+            deadline,
+        }
     }
 
     /// Does what a command says.
@@ -415,12 +408,5 @@ impl Connection {
             }
         };
         Ok(Done::Rows(rows))
-    }
-}
-
-async fn until(deadline: Option<(Instant, Duration)>) {
-    match deadline {
-        Some((at, _)) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

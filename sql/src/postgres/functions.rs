@@ -22,32 +22,54 @@ fn version() -> String {
 }
 
 /// What Habitué has nothing of: descriptions, definitions, sizes of other things than tables.
-const NO_TEXT: [&str; 17] = [
+const NO_TEXT: [&str; 27] = [
     "col_description",
+    "format",
+    "inet_client_addr",
+    "inet_server_addr",
     "json_build_object",
     "obj_description",
+    "pg_describe_object",
+    "pg_get_constraintdef",
+    "pg_get_expr",
     "pg_get_function_arguments",
     "pg_get_function_identity_arguments",
     "pg_get_function_result",
+    "pg_get_function_sqlbody",
     "pg_get_functiondef",
     "pg_get_indexdef",
+    "pg_get_partition_constraintdef",
+    "pg_get_partkeydef",
+    "pg_get_publication_tables",
     "pg_get_ruledef",
     "pg_get_serial_sequence",
+    "pg_get_statisticsobjdef",
     "pg_get_triggerdef",
     "pg_get_viewdef",
-    "pg_no_text",
     "pg_size_pretty",
     "pg_tablespace_location",
     "set_config",
     "shobj_description",
 ];
 /// Numbers of things that do not exist.
-const NO_NUMBER: [&str; 4] = ["pg_my_temp_schema", "to_regclass", "to_regnamespace", "to_regtype"];
+const NO_NUMBER: [&str; 9] = [
+    "inet_client_port",
+    "inet_server_port",
+    "pg_char_to_encoding",
+    "pg_my_temp_schema",
+    "to_regclass",
+    "to_regnamespace",
+    "to_regproc",
+    "to_regrole",
+    "to_regtype",
+];
 /// Whoever may connect sees everything.
-const TRUE: [&str; 11] = [
+const TRUE: [&str; 19] = [
     "has_column_privilege",
     "has_function_privilege",
+    "has_language_privilege",
     "has_sequence_privilege",
+    "has_tablespace_privilege",
     "has_type_privilege",
     "pg_collation_is_visible",
     "pg_conversion_is_visible",
@@ -55,10 +77,17 @@ const TRUE: [&str; 11] = [
     "pg_has_role",
     "pg_opclass_is_visible",
     "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_statistics_obj_is_visible",
+    "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible",
+    "pg_ts_parser_is_visible",
+    "pg_ts_template_is_visible",
     "pg_type_is_visible",
 ];
 const FALSE: [&str; 2] = ["pg_is_in_recovery", "pg_is_other_temp_schema"];
-const ZERO: [&str; 3] = ["pg_database_size", "pg_indexes_size", "pg_table_size"];
+const ZERO: [&str; 4] =
+    ["pg_database_size", "pg_indexes_size", "pg_table_size", "pg_tablespace_size"];
 
 /// Registers them for the connection of this user.
 pub(super) fn register(context: &SessionContext, user: &str, settings: &ClientSettings) {
@@ -67,6 +96,7 @@ pub(super) fn register(context: &SessionContext, user: &str, settings: &ClientSe
         ("version", text(&version())),
         ("current_schema", text(MAIN)),
         ("current_database", text(CATALOG)),
+        ("getdatabaseencoding", text("UTF8")),
         ("session_user", text(user)),
         ("current_user", text(user)),
         ("current_schemas", list(vec!["pg_catalog", MAIN])),

@@ -6,8 +6,9 @@
 //! 3. A connection owns a [`Session`](crate::Session) with the rights and limits of its principal
 //!    (`connection`), and reads messages: texts (`simple`) or prepared statements (`extended`).
 //! 4. A text is a command to the server itself (`command`: `BEGIN`, `SET`, …), or a statement of the
-//!    session. Questions about Postgres's own catalog are first brought to our dialect (`dialect`),
-//!    and answered from the tables and functions of `catalog`.
+//!    session. Questions about Postgres's own catalog are first brought to our dialect (`dialect`,
+//!    `information`, `subqueries`, `nothing`), and answered from the tables and functions of
+//!    `catalog`.
 //! 5. Rows are written as they are computed (`rows`), until the client cancels, hangs up, or has
 //!    what it asked for (`interruption`).
 //!
@@ -22,9 +23,10 @@ mod dialect;
 mod extended;
 mod failure;
 mod functions;
+mod information;
 mod interruption;
+mod nothing;
 mod parameters;
-mod repair;
 mod rows;
 mod server;
 mod settings;
@@ -32,5 +34,6 @@ mod simple;
 mod split;
 mod startup;
 mod statement;
+mod subqueries;
 
 pub use server::serve;

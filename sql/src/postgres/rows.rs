@@ -19,7 +19,6 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, future, stream};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// Bytes that Postgres adds to the modifier of NUMERIC.
@@ -31,11 +30,10 @@ pub(super) struct Rows {
     pub(super) rows: BoxStream<'static, PgWireResult<DataRow>>,
 }
 
-/// What runs: it holds its slot until it is dropped, and may be interrupted.
+/// What runs, and may be interrupted.
 pub(super) struct Running {
     pub(super) interruption: Interruption,
     pub(super) deadline: Option<(Instant, Duration)>,
-    pub(super) _slot: OwnedSemaphorePermit,
 }
 
 impl Running {

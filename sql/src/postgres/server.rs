@@ -29,8 +29,6 @@ pub(super) struct Server {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) catalog: Catalog,
     pub(super) cancellations: Cancellations,
-    /// One for each statement that may run at a time.
-    pub(super) slots: Arc<Semaphore>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -54,7 +52,6 @@ pub async fn serve(
         tls,
         catalog: Catalog::new()?,
         cancellations: Cancellations::default(),
-        slots: Arc::new(Semaphore::new(limits.statements_at_once)),
         shutdown: shutdown.clone(),
         limits,
     });

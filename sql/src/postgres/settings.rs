@@ -50,6 +50,7 @@ const KNOWN: &[(&str, &str, Change)] = &[
     ("lc_time", "C", Change::Free),
     ("lock_timeout", "0", Change::Free),
     ("max_identifier_length", "63", Change::Fixed),
+    ("max_index_keys", "32", Change::Fixed),
     ("password_encryption", "scram-sha-256", Change::Fixed),
     ("row_security", "on", Change::Free),
     ("scram_iterations", "4096", Change::Fixed),
@@ -97,6 +98,11 @@ pub(super) struct ClientSettings {
 }
 
 impl ClientSettings {
+    /// The names of all settings.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(name, _, _)| *name)
+    }
+
     /// The settings of a user's new connection, from what its first message says. Names that
     /// nobody knows are left out there, as drivers send what suits newer servers.
     pub(super) fn new(user: &str, options: &BTreeMap<String, String>) -> Self {

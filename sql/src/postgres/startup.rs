@@ -1,6 +1,6 @@
 //! The first messages of a connection: encryption, who it is, and what it is told about the server.
 
-use crate::access::{Principal, ScramClientFirst, common_name};
+use crate::access::{Access, Principal, ScramClientFirst, common_name};
 use crate::postgres::cancel::{CancelTicket, KeyLength};
 use crate::postgres::connection::Socket;
 use crate::postgres::failure::{
@@ -74,16 +74,30 @@ pub(super) async fn greet(
     Ok(Some(Guest { principal, settings, ticket }))
 }
 
-/// Refuses passwords in the clear from other machines, and what Habitué is not.
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Travel {
+    Encrypted,
+    InTheClear,
+}
+
+/// Refuses to talk in the clear to other machines, unless everybody may know everything.
+fn ensure_private(travel: Travel, peer: IpAddr, access: &Access) -> PgWireResult<()> {
+    if travel == Travel::Encrypted || peer.is_loopback() || access.is_open() {
+        return Ok(());
+    }
+    Err(fatal("28000", "this server answers other machines through TLS only"))
+}
+
+/// Refuses what nobody else may hear from other machines, and what Habitué is not.
 fn ensure_acceptable(
     server: &Server,
     socket: &Socket,
     startup: &Startup,
     peer: IpAddr,
 ) -> PgWireResult<()> {
-    if !socket.is_secure() && !peer.is_loopback() && !server.access.is_open() {
-        return Err(fatal("28000", "this server answers other machines through TLS only"));
-    }
+    let travel = if socket.is_secure() { Travel::Encrypted } else { Travel::InTheClear };
+    ensure_private(travel, peer, &server.access)?;
     let replication = startup.parameters.get("replication").map_or("false", String::as_str);
     if !matches!(replication, "false" | "off" | "no" | "0") {
         return Err(fatal(FEATURE_NOT_SUPPORTED, "replication is not supported"));
@@ -157,4 +171,26 @@ fn initial_response(message: &[u8]) -> PgWireResult<&[u8]> {
 fn text(bytes: &[u8]) -> PgWireResult<&str> {
     let text = std::str::from_utf8(bytes);
     text.map_err(|_| fatal(PROTOCOL_VIOLATION, "the message that authenticates is no text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{NewToken, Role, UsersFile};
+
+    // If this fails, passwords and people's data go through the network in the clear.
+    #[test]
+    fn other_machines_are_answered_through_tls_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        let mut users = UsersFile::default();
+        users.tokens.insert("a".into(), NewToken::generate(Role::Reader, None).entry);
+        users.write(&path).unwrap();
+        let closed = Access::from_file(&path).unwrap();
+        let [here, there] = ["127.0.0.1", "192.0.2.1"].map(|peer| peer.parse().unwrap());
+        assert!(ensure_private(Travel::InTheClear, there, &closed).is_err());
+        ensure_private(Travel::InTheClear, here, &closed).unwrap();
+        ensure_private(Travel::Encrypted, there, &closed).unwrap();
+        ensure_private(Travel::InTheClear, there, &Access::open()).unwrap();
+    }
 }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::postgres::command::{self, Command};
 use crate::postgres::dialect::Dialect;
 use crate::postgres::failure::{FEATURE_NOT_SUPPORTED, failed, of_statement};
-use crate::postgres::repair;
+use crate::postgres::nothing;
 use crate::session::{Prepared, Session, message_schema};
 use crate::statements::Effect;
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
@@ -116,16 +116,23 @@ async fn about_catalog(
     before: usize,
     rewritten: Vec<String>,
 ) -> PgWireResult<Understood> {
-    let others = [Some(text.to_owned()), repair::empty_answer(text)];
+    let others = [Some(text.to_owned()), nothing::empty_answer(text)];
     let mut refused = None;
     for text in rewritten.into_iter().chain(others.into_iter().flatten()) {
         let source = Source { text, before, rewritten: true };
-        match session.prepare(&source.text).await {
+        match prepared_to_the_end(session, &source.text).await {
             Ok(prepared) => return Ok(understood(prepared, source)),
             Err(error) => refused = refused.or_else(|| Some(source.error(&error))),
         }
     }
     Err(refused.unwrap_or_else(|| failed(FEATURE_NOT_SUPPORTED, "this is not understood")))
+}
+
+/// Some questions are refused only when their plan is made physical.
+async fn prepared_to_the_end(session: &Session, text: &str) -> Result<Prepared, Error> {
+    let prepared = session.prepare(text).await?;
+    prepared.plan_to_the_end().await?;
+    Ok(prepared)
 }
 
 fn understood(prepared: Prepared, source: Source) -> Understood {

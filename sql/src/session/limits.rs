@@ -1,7 +1,7 @@
 //! What the statements of a session may cost.
 
 use crate::error::Error;
-use crate::session::Rights;
+use crate::session::{Rights, Turns};
 use arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How one session differs from the others of its database.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// What its statements may do.
     pub rights: Rights,
@@ -28,6 +28,8 @@ pub struct SessionOptions {
     pub statement_time_max: Option<Duration>,
     /// How many rows one query may answer.
     pub rows_max: Option<u64>,
+    /// What its statements wait for before they compute.
+    pub turns: Option<Turns>,
 }
 
 impl Default for SessionOptions {
@@ -38,6 +40,7 @@ impl Default for SessionOptions {
             memory_bytes_max: None,
             statement_time_max: None,
             rows_max: None,
+            turns: None,
         }
     }
 }

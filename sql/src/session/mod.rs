@@ -15,6 +15,7 @@ pub(crate) mod progress;
 mod query;
 mod rights;
 mod settings;
+mod turns;
 
 pub use answer::Answer;
 pub(crate) use answer::{counted, message_schema};
@@ -31,11 +32,13 @@ pub(crate) use progress::Progress;
 pub(crate) use query::Query;
 pub use rights::Rights;
 pub(crate) use settings::{AsOf, CustomerWalk, Pruning, Settings, parse_time};
+pub use turns::Turns;
+pub(crate) use turns::{Length, Turn, in_turn, length_of};
 
 use crate::customer_fold::query_planner;
 use crate::error::{Error, Result};
 use crate::rules::with_our_rules;
-use crate::statements::{self, Located};
+use crate::statements::{self, Effect, Located};
 use crate::table_functions;
 use catalog::Temporary;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
@@ -130,14 +133,26 @@ impl Session {
         values: Vec<ScalarValue>,
     ) -> BoxFuture<'_, Result<Answer>> {
         let answer = async move {
-            self.options.rights.ensure(statement.statement.effect())?;
+            let effect = statement.statement.effect();
+            self.options.rights.ensure(effect)?;
+            let turn = self.turn_to(effect).await;
             let answer = statements::run(self, statement, values).await?;
+            let answer = Answer { stream: in_turn(turn, answer.stream), ..answer };
             Ok(match self.options.rows_max {
                 Some(rows_max) => Answer { stream: at_most(rows_max, answer.stream), ..answer },
                 None => answer,
             })
         };
         answer.boxed()
+    }
+
+    /// Waits until a change may run. Queries wait when it is known how long they are, and changes
+    /// of the session itself with them.
+    pub(crate) async fn turn_to(&self, effect: Effect) -> Option<Turn> {
+        match (effect, &self.options.turns) {
+            (Effect::Read | Effect::Session | Effect::Files, _) | (_, None) => None,
+            (_, Some(turns)) => Some(turns.take(Length::Long).await),
+        }
     }
 
     /// The snapshot that the settings ask for.

@@ -84,6 +84,24 @@ impl Prepared {
         Ok(self.as_promised(answer))
     }
 
+    /// Plans a query to the end, with values that stand in for its parameters; nothing is run.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn plan_to_the_end(&self) -> Result<()> {
+        let Some(statement) = self.statement.statement.of_engine().filter(|_| self.answers_rows())
+        else {
+            return Ok(());
+        };
+        let query = self.session.query().await?;
+        let plan = query.plan(statement.clone()).await?;
+        let values = self.parameters.iter().map(|parameter| {
+            let data_type = parameter.data_type.as_ref().unwrap_or(&DataType::Utf8);
+            ScalarValue::new_default(data_type)
+        });
+        let values = values.collect::<datafusion::error::Result<Vec<_>>>()?;
+        query.context().state().create_physical_plan(&plan.with_param_values(values)?).await?;
+        Ok(())
+    }
+
     /// Runs it once for each row of `values`, whose columns are the parameters in order. Events
     /// are taken in as one commit; other statements stand each for itself, and the first that
     /// fails ends the run. Answers how many events or rows were added, where that is known.
@@ -94,6 +112,7 @@ impl Prepared {
     async fn run_each_row(&self, values: &RecordBatch) -> Result<Option<u64>> {
         self.ensure_count(values.num_columns())?;
         if let Some(insert) = self.statement.statement.insert_events() {
+            let _turn = self.session.turn_to(Effect::InsertEvents).await;
             let answer = insert.run_rows(&self.session, values).await?;
             return Ok(answer.rows_added);
         }

@@ -3,7 +3,8 @@
 use crate::error::{Error, Named, Result};
 use crate::session::catalog::{HabitueCatalog, catalogs_with};
 use crate::session::{
-    Answer, CATALOG, Deadline, LocalFiles, MAIN, Pinned, Session, needs_of, until,
+    Answer, CATALOG, Deadline, Length, LocalFiles, MAIN, Pinned, Session, Turns, in_turn,
+    length_of, needs_of, until,
 };
 use crate::statements::Effect;
 use crate::suggestion::nearest;
@@ -25,6 +26,7 @@ pub(crate) struct Query {
     pinned: Arc<Pinned>,
     local_files: LocalFiles,
     deadline: Option<Deadline>,
+    turns: Option<Turns>,
 }
 
 impl Query {
@@ -54,7 +56,8 @@ impl Query {
         table_functions::register_table_functions(&context)?;
         catalog.plan_views_in(&context);
         let deadline = session.options().statement_time_max.map(Deadline::after);
-        Ok(Self { context, pinned, local_files, deadline })
+        let turns = session.options().turns.clone();
+        Ok(Self { context, pinned, local_files, deadline, turns })
     }
 
     pub(crate) fn pinned(&self) -> &Arc<Pinned> {
@@ -84,10 +87,21 @@ impl Query {
         Ok(plan)
     }
 
-    /// Runs a plan; its rows are computed as they are read.
+    /// Runs the plan of a client's query when its turn has come; its rows are computed as they are
+    /// read.
+    pub(crate) async fn answer_in_turn(&self, plan: LogicalPlan) -> Result<Answer> {
+        self.answer_when(plan, self.turns.as_ref()).await
+    }
+
+    /// Runs a plan that is part of a statement whose turn it is; its rows are computed as they are
+    /// read.
     pub(crate) async fn answer(&self, plan: LogicalPlan) -> Result<Answer> {
+        self.answer_when(plan, None).await
+    }
+
+    async fn answer_when(&self, plan: LogicalPlan, turns: Option<&Turns>) -> Result<Answer> {
         self.refuse_local_files(&plan)?;
-        self.answer_of(self.execute(plan)).await
+        self.answer_of(self.execute(plan, turns)).await
     }
 
     /// Runs a query in which `now()` is this time.
@@ -125,9 +139,26 @@ impl Query {
         Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
     }
 
-    async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
-        let frame = self.context.execute_logical_plan(plan).await?;
-        Ok(frame.execute_stream().await?)
+    async fn execute(
+        &self,
+        plan: LogicalPlan,
+        turns: Option<&Turns>,
+    ) -> Result<SendableRecordBatchStream> {
+        if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
+            let _turn = match turns.filter(|_| matches!(plan, LogicalPlan::Ddl(_))) {
+                Some(turns) => Some(turns.take(Length::Long).await),
+                None => None,
+            };
+            let frame = self.context.execute_logical_plan(plan).await?;
+            return Ok(frame.execute_stream().await?);
+        }
+        let state = self.context.state();
+        let plan = state.create_physical_plan(&plan).await?;
+        let turn = match turns {
+            Some(turns) => Some(turns.take(length_of(plan.as_ref())).await),
+            None => None,
+        };
+        Ok(in_turn(turn, execute_stream(plan, state.task_ctx())?))
     }
 
     fn refuse_local_files(&self, plan: &LogicalPlan) -> Result<()> {

@@ -59,7 +59,7 @@ pub(super) async fn run(
             plan.with_param_values(values)?
         }
     };
-    query.answer(plan).await
+    query.answer_in_turn(plan).await
 }
 
 /// The values in the types of the columns that they go into: what is compared in a query finds

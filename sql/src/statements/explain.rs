@@ -43,7 +43,7 @@ impl Explain {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
         let query = session.query().await?;
         let plan = query.plan(self.statement()?).await?;
-        query.answer(plan).await
+        query.answer_in_turn(plan).await
     }
 
     pub(super) async fn shape(&self, session: &Session) -> Result<Shape> {

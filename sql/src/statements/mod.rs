@@ -62,6 +62,15 @@ pub(crate) enum Statement {
 }
 
 impl Statement {
+    /// The statement when it is the engine's.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_engine(&self) -> Option<&EngineStatement> {
+        match self {
+            Self::Engine(statement) => Some(statement.as_ref()),
+            _ => None,
+        }
+    }
+
     /// The statement when it takes in events.
     pub(crate) fn insert_events(&self) -> Option<&InsertEvents> {
         match self {

@@ -54,6 +54,11 @@ pub(crate) struct WalkSource {
 }
 
 impl CustomerWalkExec {
+    /// How many rows are read.
+    pub(crate) fn rows_selected(&self) -> u64 {
+        self.source.report.rows_selected
+    }
+
     pub(crate) fn new(
         source: Arc<WalkSource>,
         schema: &SchemaRef,

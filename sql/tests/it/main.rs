@@ -3,8 +3,11 @@
 // A test that cannot go on has failed; what a test skips, it says.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[cfg(any(feature = "flight", feature = "postgres"))]
+mod authority;
 mod customer_folds;
 mod customer_walk;
+mod datafusion_slt;
 mod errors;
 #[cfg(feature = "flight")]
 mod flight;
@@ -20,3 +23,5 @@ mod slt;
 mod small_shop;
 mod snapshots;
 mod table_functions;
+#[cfg(all(feature = "flight", feature = "postgres"))]
+mod turns;

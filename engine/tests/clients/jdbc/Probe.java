@@ -29,9 +29,24 @@ public class Probe {
             }
             expect(columns > 10, "getColumns");
             try (ResultSet rows = about.getSchemas()) { expect(rows.next(), "getSchemas"); }
-            try (ResultSet rows = about.getPrimaryKeys(null, "main", "events")) {
-                expect(!rows.next(), "getPrimaryKeys is empty");
+            for (ResultSet rows : new ResultSet[] {
+                    about.getPrimaryKeys(null, "main", "events"),
+                    about.getImportedKeys(null, "main", "events"),
+                    about.getExportedKeys(null, "main", "events"),
+                    about.getCrossReference(null, "main", "events", null, "main", "customers"),
+                    about.getIndexInfo(null, "main", "events", false, true),
+                    about.getBestRowIdentifier(null, "main", "events", DatabaseMetaData.bestRowSession, true)}) {
+                expect(!rows.next(), "no keys and no indexes");
+                rows.close();
             }
+            for (ResultSet rows : new ResultSet[] {
+                    about.getCatalogs(), about.getTableTypes()}) {
+                while (rows.next()) rows.getString(1);
+                rows.close();
+            }
+            expect(true, "catalogs and kinds of tables");
+            about.getClientInfoProperties().close();
+            expect(about.getSQLKeywords() != null, "the rest of the metadata is answered");
             String sql = "SELECT event_id, customer_id, amount, ts FROM events WHERE event = ?";
             for (int round = 0; round < 8; round++) {
                 // After five rounds the driver names its statement and asks for bytes.

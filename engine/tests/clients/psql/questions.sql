@@ -5,8 +5,17 @@
 \dn
 \dt
 \d events
+\d+ events
 \d system.segments
-\df window_funnel
+\d+ customers
+\dt+
+\dn+
+\dv
+\di
+\dT
+\df
+\df+ version
+\dp
 \du
 \set event purchase
 SELECT event_id, amount FROM events WHERE event = :'event' ORDER BY ts;

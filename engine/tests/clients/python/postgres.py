@@ -1,4 +1,5 @@
-"""What Python programs do over the Postgres protocol: psycopg 3, psycopg 2 and SQLAlchemy.
+"""What Python programs do over the Postgres protocol: psycopg 3, psycopg 2, SQLAlchemy and
+pandas.
 
 Usage: postgres.py HOST PORT USER PASSWORD
 """
@@ -8,6 +9,7 @@ import decimal
 import sys
 import threading
 
+import pandas
 import psycopg
 import psycopg2
 import sqlalchemy
@@ -82,12 +84,13 @@ def sql_alchemy(driver):
     check({"main", "system"} <= set(inspector.get_schema_names()), f"{driver}: schemas")
     tables = set(inspector.get_table_names()) | set(inspector.get_view_names())
     check({"events", "customers"} <= tables, f"{driver}: tables {sorted(tables)}")
-    inspector.get_pk_constraint("events")
-    inspector.get_foreign_keys("events")
-    inspector.get_indexes("events")
-    check(inspector.has_table("events"), f"{driver}: has_table")
-    # Reflection of columns asks for correlated subqueries, which the engine does not run.
-    events = sqlalchemy.table("events", sqlalchemy.column("event"))
+    reflected(inspector, driver)
+    check(inspector.has_table("events") and not inspector.has_table("evnts"), f"{driver}: has_table")
+    events = sqlalchemy.Table("events", sqlalchemy.MetaData(), autoload_with=engine)
+    check(isinstance(events.c.customer_id.type, sqlalchemy.BigInteger), f"{driver}: autoload_with")
+    everything = sqlalchemy.MetaData()
+    everything.reflect(engine, views=True)
+    check("events" in everything.tables, f"{driver}: the whole schema is reflected")
     query = (
         sqlalchemy.select(events.c.event, sqlalchemy.func.count().label("n"))
         .where(events.c.event.in_(["purchase", "visit"]))
@@ -99,9 +102,31 @@ def sql_alchemy(driver):
         check(len(connection.execute(query).fetchall()) == 2, f"{driver}: a query of the toolkit")
         connection.execute(sqlalchemy.text("CREATE OR REPLACE SEGMENT py AS SELECT customer_id FROM events"))
         connection.commit()
+    frame = pandas.read_sql(query, engine)
+    check(list(frame.columns) == ["event", "n"], f"{driver}: pandas.read_sql")
+    frame = pandas.read_sql_table("events", engine)
+    check(str(frame.ts.dtype).startswith("datetime64"), f"{driver}: pandas.read_sql_table")
     engine.dispose()
+
+
+def reflected(inspector, driver):
+    columns = {column["name"]: column for column in inspector.get_columns("events")}
+    types = {name: str(columns[name]["type"]) for name in ("event_id", "customer_id", "ts", "amount")}
+    check(types == {"event_id": "TEXT", "customer_id": "BIGINT", "ts": "TIMESTAMP",
+                    "amount": "NUMERIC"}, f"{driver}: get_columns {types}")
+    check(columns["ts"]["type"].timezone, f"{driver}: times have a zone")
+    check(inspector.get_columns("segments", schema="system"), f"{driver}: columns of a schema")
+    check(inspector.get_pk_constraint("events")["constrained_columns"] == [], f"{driver}: no key")
+    for what in ("foreign_keys", "indexes", "unique_constraints", "check_constraints"):
+        check(getattr(inspector, f"get_{what}")("events") == [], f"{driver}: no {what}")
+    check(inspector.get_table_comment("events") == {"text": None}, f"{driver}: no comment")
+    for what in ("get_sequence_names", "get_enums", "get_domains", "get_temp_table_names",
+                 "get_materialized_view_names"):
+        check(getattr(inspector, what)() == [], f"{driver}: {what}")
+    check(len(inspector.get_multi_columns()) >= 2, f"{driver}: columns of all tables")
 
 
 psycopg3()
 psycopg_2()
 sql_alchemy("psycopg2")
+sql_alchemy("psycopg")

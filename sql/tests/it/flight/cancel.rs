@@ -6,7 +6,7 @@ use crate::small_shop::small_shop;
 use arrow_flight::sql::{ActionCancelQueryRequest, ActionCancelQueryResult, Any, ProstMessageExt};
 use arrow_flight::{Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus};
 use futures::TryStreamExt;
-use habitue_sql::access::{Access, ServerLimits};
+use habitue_sql::access::{Access, ServerLimits, Turns};
 use prost::Message;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -20,7 +20,7 @@ const FLOOD: &str = "SELECT a.value + b.value AS s FROM generate_series(1, 1000)
 
 /// A server with room for one statement: whoever is served next proves that the one before ended.
 async fn narrow_server() -> TestServer {
-    let limits = ServerLimits { statements_at_once: 1, ..ServerLimits::default() };
+    let limits = ServerLimits { turns: Turns::new(1, 1), ..ServerLimits::default() };
     TestServer::start(small_shop().await, Access::open(), limits, None).await
 }
 
@@ -119,7 +119,7 @@ async fn closing_a_session_ends_what_runs_in_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_takes_too_long_ends_and_gives_its_place_back() {
     let limits = ServerLimits {
-        statements_at_once: 1,
+        turns: Turns::new(1, 1),
         statement_time_max: Some(Duration::from_millis(100)),
         rows_max: Some(1000),
         ..ServerLimits::default()

@@ -10,7 +10,7 @@ use arrow_flight::sql::{
     CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
 use futures::{StreamExt, stream};
-use habitue_sql::access::{Access, ServerLimits};
+use habitue_sql::access::{Access, ServerLimits, Turns};
 use std::sync::Arc;
 use tonic::{Code, Status};
 
@@ -63,7 +63,7 @@ async fn a_stream_of_batches_is_one_commit_and_the_same_stream_again_is_none() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_leaves_nothing() {
-    let limits = ServerLimits { statements_at_once: 1, ..ServerLimits::default() };
+    let limits = ServerLimits { turns: Turns::new(1, 1), ..ServerLimits::default() };
     let server = TestServer::start(small_shop().await, Access::open(), limits, None).await;
     let mut gone = server.client().await;
     let (sent, was_sent) = tokio::sync::oneshot::channel();

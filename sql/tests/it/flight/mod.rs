@@ -9,7 +9,7 @@ mod ingest;
 mod metadata;
 mod prepared;
 mod reading;
-mod server;
+pub mod server;
 mod sessions;
 mod slt;
 mod tls;

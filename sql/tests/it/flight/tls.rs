@@ -1,56 +1,18 @@
 //! TLS and client certificates. Breaks for a user if this fails: passwords go through the network
 //! for everybody to read, or a certificate of anybody opens the door.
 
+use crate::authority::Authority;
 use crate::flight::server::{Client, PASSWORD, TestServer, Users, value};
 use crate::small_shop::small_shop;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use habitue_sql::access::{ServerLimits, TlsFiles};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
-use std::path::{Path, PathBuf};
+use habitue_sql::access::ServerLimits;
+use rcgen::ExtendedKeyUsagePurpose;
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-/// An authority and what it signed.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-/// A certificate and its key, in PEM form.
-struct Signed {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut parameters = CertificateParams::new(vec![]).unwrap();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self { issuer: CertifiedIssuer::self_signed(parameters, key).unwrap() }
-    }
-
-    fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> Signed {
-        let mut parameters = CertificateParams::new(vec!["localhost".into()]).unwrap();
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        parameters.extended_key_usages = vec![purpose];
-        let key = KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap().pem();
-        Signed { certificate, key: key.serialize_pem() }
-    }
-
-    fn client(&self, name: &str) -> Identity {
-        let signed = self.sign(name, ExtendedKeyUsagePurpose::ClientAuth);
-        Identity::from_pem(signed.certificate, signed.key)
-    }
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path
+fn client_of(authority: &Authority, name: &str) -> Identity {
+    let signed = authority.sign(name, ExtendedKeyUsagePurpose::ClientAuth);
+    Identity::from_pem(signed.certificate, signed.key)
 }
 
 /// A server with a certificate; with `clients` it wants one from each client.
@@ -60,12 +22,7 @@ async fn serve(
     users: &Users,
 ) -> (TestServer, TempDir) {
     let folder = TempDir::new().unwrap();
-    let signed = authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
-    let files = TlsFiles {
-        certificate: write(folder.path(), "server.pem", &signed.certificate),
-        key: write(folder.path(), "server.key", &signed.key),
-        client_ca: clients.map(|ca| write(folder.path(), "ca.pem", &ca.issuer.pem())),
-    };
+    let files = authority.server(clients, folder.path());
     let limits = ServerLimits::default();
     let database = small_shop().await;
     (TestServer::start(database, users.access(), limits, Some(files)).await, folder)
@@ -76,7 +33,7 @@ async fn connect(
     authority: &Authority,
     identity: Option<Identity>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let root = Certificate::from_pem(authority.issuer.pem());
+    let root = Certificate::from_pem(authority.pem());
     let mut config = ClientTlsConfig::new().ca_certificate(root).domain_name("localhost");
     if let Some(identity) = identity {
         config = config.identity(identity);
@@ -109,13 +66,15 @@ async fn a_password_travels_through_tls() {
 async fn a_certificate_of_the_right_authority_names_its_user() {
     let (authority, users) = (Authority::new(), Users::new());
     let (server, _folder) = serve(&authority, Some(&authority), &users).await;
-    let channel = connect(&server, &authority, Some(authority.client("reader"))).await.unwrap();
+    let channel =
+        connect(&server, &authority, Some(client_of(&authority, "reader"))).await.unwrap();
     let mut reader = client(channel);
     assert_eq!(value(&mut reader, "SELECT count(*) FROM events").await, "12");
     let insert = "INSERT INTO events (event_id, ts, event) VALUES ('n', now(), 'visit')";
     assert!(reader.execute_update(insert.into(), None).await.is_err());
 
-    let strangers = [None, Some(Authority::new().client("admin")), Some(authority.client("who"))];
+    let strangers =
+        [None, Some(client_of(&Authority::new(), "admin")), Some(client_of(&authority, "who"))];
     for identity in strangers {
         let refused = match connect(&server, &authority, identity).await {
             Ok(channel) => client(channel).execute("SELECT 1".into(), None).await.is_err(),

@@ -2,7 +2,7 @@
 
 use crate::postgres::{Connected, PASSWORD, Served, refusal_of, users};
 use crate::small_shop::small_shop;
-use habitue_sql::access::{Access, Role, ServerLimits, TlsFiles, UserEntry, UsersFile};
+use habitue_sql::access::{Role, ServerLimits, UserEntry, UsersFile};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -130,29 +130,6 @@ async fn no_question_is_answered_before_the_password() {
         assert!(!answer.contains(&b'Z'), "never ready for a query: {answer:?}");
         assert!(!answer.windows(2).any(|part| part == b"12"), "{answer:?}");
     }
-}
-
-#[tokio::test]
-async fn tls_encrypts_and_its_certificate_is_a_user() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = parameters.self_signed(&key).unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
-    let files = TlsFiles { certificate: path("cert.pem"), key: path("key.pem"), client_ca: None };
-    let users_file = path("users.json");
-    users().write(&users_file).unwrap();
-    let access = Access::from_file(&users_file).unwrap();
-    let limits = ServerLimits::default();
-    let served = Served::start(small_shop().await, limits, access, Some(files), folder).await;
-    // Eight bytes ask for TLS; one says yes.
-    let mut stream = TcpStream::connect(served.address).await.unwrap();
-    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.unwrap();
-    assert_eq!(stream.read_u8().await.unwrap(), b'S');
-    // On this machine a password may come without it.
-    served.connect_as("rita").await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What ends a statement before its end.
 
 use crate::postgres::Served;
-use habitue_sql::access::ServerLimits;
+use habitue_sql::access::{ServerLimits, Turns};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
@@ -13,7 +13,7 @@ const LONG: &str =
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn one_slot() -> ServerLimits {
-    ServerLimits { statements_at_once: 1, ..ServerLimits::default() }
+    ServerLimits { turns: Turns::new(1, 1), ..ServerLimits::default() }
 }
 
 // If this fails, a question that nobody waits for keeps the machine busy.

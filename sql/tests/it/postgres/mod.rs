@@ -6,6 +6,8 @@ mod catalog;
 mod hostile;
 mod interruption;
 mod statements;
+mod tls;
+mod tools;
 mod words;
 
 use crate::small_shop::small_shop;
@@ -19,7 +21,8 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage, Socket};
 
 /// The password of everybody in these tests.
 pub const PASSWORD: &str = "correct horse";
@@ -106,7 +109,16 @@ impl Served {
 
 impl Connected {
     pub async fn with(config: &Config) -> Result<Self, tokio_postgres::Error> {
-        let (client, mut connection) = config.connect(NoTls).await?;
+        Self::through(config, NoTls).await
+    }
+
+    /// Over a connection of another kind than a plain one.
+    pub async fn through<T>(config: &Config, tls: T) -> Result<Self, tokio_postgres::Error>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let (client, mut connection) = config.connect(tls).await?;
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let connection = tokio::spawn(async move {
