@@ -7,8 +7,8 @@
 //!   CustomerWalkExec        rows in order of (customer_id, ts), in parallel by customer
 //! ```
 //!
-//! 1. The [`CustomerRuns`] of a snapshot say where each customer's rows lie: runs of rows in data
-//!    files, found from the files' indexes and the identity map without decoding an event. They
+//! 1. The [`CustomerRuns`](runs::CustomerRuns) of a snapshot say where each customer's rows lie:
+//!    runs of rows in data files, found from the files' indexes and the identity map without decoding an event. They
 //!    hold for any identities: a run of a customer that was merged is one more run of the
 //!    other, and a group of rows that was split is taken apart row by row.
 //! 2. The rows come from hot columns. Runs of one customer are put side by side; when their times
