@@ -23,7 +23,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Segments with what a refresh has to evaluate for them.
-const DEFINITIONS: [(&str, Refresh, &str); 23] = [
+const DEFINITIONS: [(&str, Refresh, &str); 24] = [
     ("seen", Refresh::Changed, "SELECT customer_id FROM events"),
     (
         "buyers",
@@ -152,6 +152,12 @@ const DEFINITIONS: [(&str, Refresh, &str); 23] = [
         Refresh::Everybody,
         "SELECT customer_id FROM events \
         WHERE amount > (SELECT avg(amount) FROM events)",
+    ),
+    (
+        "one_if_recent",
+        Refresh::Everybody,
+        "SELECT customer_of('user_id', 'u1') \
+         WHERE in_segment(customer_of('user_id', 'u1'), 'recent')",
     ),
     (
         "by_age",

@@ -71,6 +71,31 @@ pub(super) fn locality_of(plan: &LogicalPlan) -> Result<Locality, WholeReason> {
     }
 }
 
+/// Refuses a plan, as it was written, that asks something about somebody whom it names, like
+/// `in_segment(customer_of('user_id', 'u1'), 'vip')`: optimised, only today's answer is left of it.
+///
+/// # Errors
+/// When it does.
+pub(super) fn ensure_nobody_named(plan: &LogicalPlan) -> Result<(), WholeReason> {
+    let names = |part: &Expr| {
+        Ok(matches!(part, Expr::ScalarFunction(call)
+            if call.func.signature().volatility == Volatility::Stable
+                && !CLOCKS.contains(&call.name())
+                && part.column_refs().is_empty()))
+    };
+    let mut named = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            named |= expression.exists(names)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    match (named, walked) {
+        (false, Ok(_)) => Ok(()),
+        _ => Err(WholeReason::AcrossCustomers),
+    }
+}
+
 /// Whether an expression asks for the time of the query.
 fn asks_clock(expression: &Expr) -> bool {
     let is_clock = |part: &Expr| {
@@ -93,7 +118,7 @@ impl Proof {
     fn relation(&mut self, plan: &LogicalPlan) -> Proven<Relation> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan).map(Relation::Local),
-            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(Relation::Constant),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => self.constant(plan),
             LogicalPlan::Join(join) => self.join(join).map(Relation::Local),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::SubqueryAlias(alias) => self.relation(&alias.input),
@@ -112,7 +137,7 @@ impl Proof {
         let input = *plan.inputs().first().ok_or(WholeReason::AcrossCustomers)?;
         let local = match self.relation(input)? {
             Relation::Local(local) => local,
-            Relation::Constant => return constant(plan),
+            Relation::Constant => return self.constant(plan),
         };
         let schema = input.schema();
         for expression in plan.expressions() {
@@ -132,6 +157,15 @@ impl Proof {
             _ => local,
         };
         Ok(Relation::Local(local))
+    }
+
+    /// A node over rows that never change. Nothing in it belongs to a customer, so that whatever
+    /// needs one is refused: membership, the clock, a query of its own.
+    fn constant(&mut self, plan: &LogicalPlan) -> Proven<Relation> {
+        for expression in plan.expressions() {
+            self.expression(&expression, plan.schema(), &Local::default())?;
+        }
+        Ok(Relation::Constant)
     }
 
     fn scan(&mut self, scan: &TableScan) -> Proven<Local> {
@@ -325,19 +359,6 @@ impl Proof {
         }
         Ok(())
     }
-}
-
-/// A node over rows that never change; only what the clock or chance does is left to refuse.
-fn constant(plan: &LogicalPlan) -> Proven<Relation> {
-    for expression in plan.expressions() {
-        if asks_clock(&expression) {
-            return Err(WholeReason::Clock);
-        }
-        if expression.is_volatile() {
-            return Err(WholeReason::Volatile);
-        }
-    }
-    Ok(Relation::Constant)
 }
 
 fn is_comparison(operator: Operator) -> bool {

@@ -38,7 +38,7 @@ use futures::future::BoxFuture;
 use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::log::action::SegmentVersion;
 use habitue_storage::log::computation::{Computation, WholeReason};
-use locality::{Locality, locality_of};
+use locality::{Locality, ensure_nobody_named, locality_of};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use together::{Simple, together};
@@ -119,7 +119,7 @@ impl<'a> Refresh<'a> {
     async fn plan(&mut self, definition: Definition) -> Result<Planned> {
         let plan = &definition.query.plan;
         let locality = match self.analysed(plan) {
-            Ok(plan) => locality_of(&plan),
+            Ok(analysed) => ensure_nobody_named(plan).and_then(|()| locality_of(&analysed)),
             // What cannot be optimised fails again, and says why, when it is run.
             Err(_) => Err(WholeReason::AcrossCustomers),
         };
