@@ -25,6 +25,9 @@ pub const CUSTOMER_ID: &str = "customer_id";
 /// Columns of text with few distinct values, stored with dictionary encoding.
 pub const LABELS: [&str; 5] = [EVENT, "channel", "source", "campaign", "currency"];
 
+/// Columns of text that are neither labels nor identifiers of customers.
+const TEXTS: [&str; 4] = [EVENT_ID, "order_id", "product_id", PROPERTIES];
+
 /// Event names that the database itself gives to calls that are not tracked events.
 pub mod special {
     /// A Segment `identify` call or a row that only carries traits: `properties` are the traits.
@@ -86,4 +89,12 @@ pub fn file_schema<'a>(namespaces: impl IntoIterator<Item = &'a str>) -> SchemaR
         Field::new(IDENTIFIER_ID, DataType::UInt32, true),
     ]);
     Arc::new(Schema::new(fields))
+}
+
+/// The columns of a data file that hold identifiers, one for each namespace.
+pub(crate) fn namespaces_of(schema: &Schema) -> impl Iterator<Item = &str> {
+    let is_namespace = |field: &&Arc<Field>| {
+        *field.data_type() == DataType::Utf8 && !TEXTS.contains(&field.name().as_str())
+    };
+    schema.fields().iter().filter(is_namespace).map(|field| field.name().as_str())
 }

@@ -1,8 +1,8 @@
 //! What is known of the event ids of a data file without comparing them: first its Parquet bloom
 //! filters, then a fingerprint of each id.
 //!
-//! A bloom filter takes one new id in a thousand for a known one, so that among the rows of a large
-//! chunk every row group has some. Decoding all their ids for each chunk would cost more than
+//! A bloom filter takes one new id in a thousand for a known one, or a few in a hundred if the file
+//! is compacted, so that among the rows of a large chunk every row group has some. Decoding all their ids for each chunk would cost more than
 //! everything else. The fingerprints of a row group are 32 bits per id, made when its ids are
 //! decoded first and kept among the decoded objects; only what they know too is compared exactly.
 
