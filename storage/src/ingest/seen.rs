@@ -11,7 +11,7 @@
 //! Rows that are not in a file yet are compared with a table of their ids. Memory follows the size
 //! of a chunk, not of the history.
 
-use super::id_filter::{self, hash_of};
+use super::id_filter::{self, IdFilter, hash_of};
 use crate::data_file::encode::column;
 use crate::error::Result;
 use crate::event;
@@ -140,17 +140,22 @@ pub(super) async fn mark_in_files<'a>(
     Ok(())
 }
 
-/// The rows whose time is near a partition.
+/// The rows whose time is near a partition, with the hashes of their ids, in the order of these:
+/// that is the order of the blocks of a bloom filter, so that a filter is read from front to end
+/// and not here and there.
 struct Candidates {
     near: Range<i64>,
-    rows: Vec<u32>,
+    rows: Vec<(u64, u32)>,
 }
 
 impl Candidates {
     fn of(rows: &IdRows, near: Range<i64>) -> Self {
         let times = rows.batches.iter().flat_map(|(_, ts)| ts.values());
         let is_near = |(_, ts): &(u32, &i64)| near.contains(*ts);
-        let rows = (0_u32..).zip(times).filter(is_near).map(|(row, _)| row).collect();
+        let near_rows = (0_u32..).zip(times).filter(is_near).map(|(row, _)| row);
+        let mut rows: Vec<(u64, u32)> =
+            near_rows.map(|row| (rows.hashes[row as usize], row)).collect();
+        rows.sort_unstable();
         Self { near, rows }
     }
 }
@@ -167,10 +172,10 @@ async fn mark_in_file(
     }
     let filters = id_filter::filters_of(store, file).await?;
     for (row_group, filter) in filters.row_groups.iter().enumerate() {
-        let may_hold = |row: &u32| {
-            filter.as_ref().is_none_or(|filter| filter.may_hold(rows.hashes[*row as usize]))
-        };
-        let mut hits: Vec<u32> = candidates.rows.iter().copied().filter(may_hold).collect();
+        let may_hold =
+            |hash: u64| filter.as_ref().is_none_or(|filter: &IdFilter| filter.may_hold(hash));
+        let hits = candidates.rows.iter().filter(|(hash, _)| may_hold(*hash));
+        let mut hits: Vec<u32> = hits.map(|(_, row)| *row).collect();
         hits.retain(|row| !is_seen[*row as usize]);
         if hits.is_empty() {
             continue;
