@@ -14,7 +14,8 @@ use habitue_storage::garbage::{GarbageOptions, GarbageReport};
 use habitue_storage::verify::VerifyReport;
 use std::fmt;
 
-/// What maintenance should do; by default it compacts what is worth it and deletes nothing.
+/// What maintenance should do; by default it brings every partition into its final order and
+/// deletes nothing.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> habitue::Result<()> {
@@ -84,6 +85,7 @@ impl Engine {
             memory_bytes_max: self.resources.memory_bytes_max / 2,
             spill_dir: Some(self.resources.spill_dir.clone()),
             depth: request.depth,
+            threads: self.resources.threads,
             ..CompactionOptions::default()
         };
         let mut on_progress = request.on_progress;

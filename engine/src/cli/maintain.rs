@@ -16,19 +16,19 @@ use std::time::Duration;
 /// The arguments of `habitue maintain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without options, data files are compacted and nothing is deleted.
+Without options, every partition is brought into its final order and nothing is deleted.
 
 Examples:
   habitue maintain shop
   habitue maintain shop --expire-older-than 30d --dry-run
-  habitue maintain shop --full --keep-last 10")]
+  habitue maintain shop --quick --keep-last 10")]
 pub(crate) struct Arguments {
     /// The database
     #[arg(value_name = "DB")]
     database: String,
-    /// Bring every partition into its final order, not only what is worth it
+    /// Merge new files, and older ones only if they are not much larger
     #[arg(long)]
-    full: bool,
+    quick: bool,
     /// Forget the versions that were replaced longer ago than this, such as 30d or 12h; time
     /// travel reaches no further back
     #[arg(long, value_name = "AGE", value_parser = parse_age, conflicts_with = "keep_last")]
@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     }
     let progress = Progress::on_terminal("compact");
     let shown = progress.clone();
-    let depth = if arguments.full { CompactionDepth::Full } else { CompactionDepth::Tiered };
+    let depth = if arguments.quick { CompactionDepth::Tiered } else { CompactionDepth::Full };
     let mut request = MaintainRequest::default()
         .depth(depth)
         .on_progress(move |progress| shown.show_compaction(progress));

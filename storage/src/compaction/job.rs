@@ -36,12 +36,14 @@ const BATCH_ROWS_MIN: usize = 64;
 const ROW_BYTES_EXTRA: u64 = 256;
 
 /// What the jobs of a compaction share.
-pub(super) struct Workshop<'a> {
-    pub(super) store: &'a Store,
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) orders: &'a BTreeMap<String, FileOrder>,
+pub(super) struct Workshop {
+    pub(super) store: Store,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) orders: BTreeMap<String, FileOrder>,
     pub(super) map: Arc<IdentityMap>,
-    pub(super) options: &'a CompactionOptions,
+    pub(super) options: CompactionOptions,
+    /// What one job may hold.
+    pub(super) job_bytes_max: u64,
     pub(super) memory: Memory,
     pub(super) schema: SchemaRef,
 }
@@ -54,9 +56,17 @@ struct Shares {
     encoder_bytes_max: usize,
 }
 
-impl Workshop<'_> {
+impl Workshop {
+    /// Begins a job, on a thread of its own as soon as it computes.
+    pub(super) fn begin(self: Arc<Self>, job: Job) -> Background<(Job, Vec<DataFile>)> {
+        Background::begin("compacting a partition", async move {
+            let files = self.run(&job).await?;
+            Ok((job, files))
+        })
+    }
+
     /// Runs a job and gives the new files; nothing is committed.
-    pub(super) async fn run(&self, job: &Job) -> Result<Vec<DataFile>> {
+    async fn run(&self, job: &Job) -> Result<Vec<DataFile>> {
         let inputs: Vec<&DataFile> = job
             .inputs
             .iter()
@@ -101,7 +111,7 @@ impl Workshop<'_> {
     }
 
     fn shares(&self, inputs: &[&DataFile]) -> Shares {
-        let quarter = (self.options.memory_bytes_max / 4).max(1);
+        let quarter = (self.job_bytes_max / 4).max(1);
         let bytes: u64 = inputs.iter().map(|file| file.object.bytes).sum();
         let rows: u64 = inputs.iter().map(|file| file.rows).sum();
         let row_bytes = 2 * bytes / rows.max(1) + ROW_BYTES_EXTRA;

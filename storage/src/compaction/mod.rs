@@ -17,6 +17,7 @@ pub use options::{CompactionDepth, CompactionOptions, CompactionProgress, Compac
 use self::job::Workshop;
 use self::memory::Memory;
 use self::plan::{FileOrder, Job};
+use crate::background::Background;
 use crate::data_file::FileIndex;
 use crate::error::Result;
 use crate::identity::IdentityMap;
@@ -24,6 +25,7 @@ use crate::log::action::{Action, DataFile, Operation};
 use crate::log::commit::{CommitOutcome, DraftCommit};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
+use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,18 +57,21 @@ impl Store {
             }
             progress.jobs += jobs.len() as u64;
             progress.rows += jobs.iter().map(|job| job.rows).sum::<u64>();
-            let workshop = Workshop {
-                store: self,
-                snapshot: &snapshot,
-                orders: &orders,
+            let jobs_at_a_time = options.jobs_at_a_time().min(jobs.len());
+            let workshop = Arc::new(Workshop {
+                store: self.clone(),
+                snapshot: Arc::clone(&snapshot),
+                orders,
                 map,
-                options: &options,
+                options: options.clone(),
+                job_bytes_max: options.memory_bytes_max / jobs_at_a_time as u64,
                 memory: memory.clone(),
                 schema: job::schema_of(&*self.catalog(&snapshot).await?),
-            };
-            for job in &jobs {
-                let files = workshop.run(job).await?;
-                self.commit_job(&snapshot, job, files, &mut summary).await?;
+            });
+            let jobs = futures::stream::iter(jobs).map(|job| Arc::clone(&workshop).begin(job));
+            let mut done = jobs.map(Background::answer).buffered(jobs_at_a_time);
+            while let Some((job, files)) = done.next().await.transpose()? {
+                self.commit_job(&snapshot, &job, files, &mut summary).await?;
                 progress.jobs_done += 1;
                 progress.rows_done += job.rows;
                 on_progress(progress);

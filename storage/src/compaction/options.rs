@@ -14,16 +14,22 @@ pub struct CompactionOptions {
     pub spill_dir: Option<PathBuf>,
     /// Which files are worth a rewrite.
     pub depth: CompactionDepth,
+    /// How many partitions may be compacted at a time, if memory allows.
+    pub threads: usize,
 }
+
+/// With less memory than this a partition is compacted in many small pieces: rather one at a time.
+const JOB_BYTES_MIN: u64 = 128 << 20;
 
 /// Which files a compaction rewrites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CompactionDepth {
     /// New files, with older ones only as far as those are not much larger: each row is rewritten
-    /// a number of times that grows with the logarithm of the partition.
-    #[default]
+    /// a number of times that grows with the logarithm of the partition. For work that goes on
+    /// beside a stream of small ingests.
     Tiered,
-    /// Every partition that is not wholly sorted yet.
+    /// Every partition that is not one sorted run yet. A second compaction finds nothing to do.
+    #[default]
     Full,
 }
 
@@ -34,7 +40,17 @@ impl Default for CompactionOptions {
             file_rows_target: 2 << 20,
             spill_dir: None,
             depth: CompactionDepth::default(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
+    }
+}
+
+impl CompactionOptions {
+    /// How many partitions are compacted at a time.
+    pub(super) fn jobs_at_a_time(&self) -> usize {
+        let by_memory =
+            usize::try_from(self.memory_bytes_max / JOB_BYTES_MIN).unwrap_or(usize::MAX);
+        by_memory.min(self.threads).max(1)
     }
 }
 

@@ -6,8 +6,9 @@
 //!    changes between weeks and months, is first cut up alone: its own partition is its group.
 //! 3. A group is settled when its files are of the right unit, sorted under today's identities,
 //!    disjoint in customers, and not needlessly many.
-//! 4. Of other groups, neighbours in ingest order are merged, from the newest on: all of them, or
-//!    as long as the next older run is not much larger ([`CompactionDepth`]).
+//! 4. Of other groups, neighbours in ingest order are merged: all of them, or from the newest on
+//!    back to the oldest that was never compacted, and further as long as the next older run is not
+//!    much larger ([`CompactionDepth`]).
 
 use super::CompactionDepth;
 use crate::log::action::{DataFile, PartitionUnit, SortedBy};
@@ -142,13 +143,17 @@ fn are_disjoint(orders: &[&FileOrder]) -> bool {
 }
 
 /// Where the newest files begin that are worth merging. Files of one earlier compaction are one
-/// run: they only make sense together.
+/// run: they only make sense together. What ingest wrote is rewritten once in any case, so a small
+/// batch behind a large one does not keep the large one from being merged.
 fn newest_of_like_size(files: &[&DataFile]) -> usize {
+    let is_fresh = |file: &&DataFile| file.sorted_by == SortedBy::Identifier;
+    let oldest_fresh = files.iter().position(is_fresh).unwrap_or(files.len());
     let mut start = files.len();
     let mut rows_newer = 0;
     for run in files.chunk_by(|one, other| ingested(one) == ingested(other)).rev() {
         let rows: u64 = run.iter().map(|file| file.rows).sum();
-        if rows_newer > 0 && rows > rows_newer * OLDER_ROWS_FACTOR {
+        let is_large = rows_newer > 0 && rows > rows_newer * OLDER_ROWS_FACTOR;
+        if is_large && start <= oldest_fresh {
             break;
         }
         rows_newer += rows;

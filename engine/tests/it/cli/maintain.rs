@@ -8,7 +8,7 @@ fn data_files_are_compacted_and_old_versions_forgotten() {
     let database = place.database();
     let more = VISITS.replace("\"event_id\":\"", "\"event_id\":\"x");
     habitue_reading(&more, &["ingest", &database, "-"]).output();
-    let said = habitue(&["maintain", &database, "--full"]).output();
+    let said = habitue(&["maintain", &database]).output();
     assert!(said.starts_with("compacted 10 rows of 2 data files into 1 data file\n"), "{said}");
     let again = habitue(&["maintain", &database]).output();
     assert_eq!(again, "nothing to compact\n");

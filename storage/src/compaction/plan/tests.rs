@@ -39,6 +39,14 @@ impl Given {
         self
     }
 
+    /// The last file is as ingest wrote it.
+    fn fresh(mut self) -> Self {
+        if let Some(mut last) = self.snapshot.data_files.last_entry() {
+            last.get_mut().sorted_by = SortedBy::Identifier;
+        }
+        self
+    }
+
     fn order(mut self, edit: impl FnOnce(&mut FileOrder)) -> Self {
         if let Some(mut last) = self.orders.last_entry() {
             edit(last.get_mut());
@@ -92,6 +100,21 @@ fn a_small_new_file_does_not_rewrite_a_large_old_one() {
         Given::default().file(Month, 0, 100_000, 2).file(Month, 1, 10, 3).file(Month, 2, 10, 4);
     assert_eq!(given.plan(Tiered), [(vec!["001", "002"], Month)]);
     assert_eq!(given.plan(Full), [(vec!["000", "001", "002"], Month)]);
+}
+
+// If this fails, the tail of an ingest that reaches into the next month keeps that month unsorted.
+#[test]
+fn a_small_batch_behind_large_ones_does_not_keep_them_from_being_merged() {
+    let ingested =
+        Given::default().file(Month, 0, 100_000, 2).fresh().file(Month, 1, 10, 3).fresh();
+    assert_eq!(ingested.plan(Tiered), [(vec!["000", "001"], Month)]);
+    let behind_sorted = Given::default()
+        .file(Month, 0, 450_000, 2)
+        .file(Month, 0, 100_000, 3)
+        .fresh()
+        .file(Month, 1, 10, 4)
+        .fresh();
+    assert_eq!(behind_sorted.plan(Tiered), [(vec!["001", "002"], Month)]);
 }
 
 #[test]
