@@ -2,7 +2,7 @@
 //!
 //! 1. The checksum of each input is compared, so that damage does not get a new, valid one.
 //! 2. A file that is sorted today is a run as it is; others are sorted in pieces that fit in memory
-//!    and spilled.
+//!    and kept there or spilled.
 //! 3. While there are more runs than can be merged at once, neighbours are merged and spilled.
 //! 4. The last merge is written as data files.
 
@@ -53,6 +53,7 @@ struct Shares {
     batch_rows: usize,
     runs_max: usize,
     sort_bytes_max: usize,
+    kept_bytes_max: usize,
     encoder_bytes_max: usize,
 }
 
@@ -76,11 +77,14 @@ impl Workshop {
                 })
             })
             .collect::<Result<_>>()?;
-        let shares = self.shares(&inputs);
+        let mut shares = self.shares(&inputs);
         let mut runs = Vec::new();
         for file in &inputs {
             read::check(self.store.bucket(), &file.object).await?;
-            runs.extend(self.runs_of(file, job, &shares).await?);
+            let more = self.runs_of(file, job, &shares).await?;
+            let kept: usize = more.iter().map(Run::kept_bytes).sum();
+            shares.kept_bytes_max = shares.kept_bytes_max.saturating_sub(kept);
+            runs.extend(more);
         }
         while runs.len() > shares.runs_max {
             runs = self.fewer_runs(runs, job, &shares).await?;
@@ -126,6 +130,8 @@ impl Workshop {
             batch_rows: batch_rows.clamp(BATCH_ROWS_MIN, BATCH_ROWS_MAX),
             runs_max,
             sort_bytes_max: quarter,
+            // Beside it stand first what is being sorted, then what is merged and encoded.
+            kept_bytes_max: quarter / 2 * 3,
             encoder_bytes_max: quarter,
         }
     }
@@ -148,6 +154,7 @@ impl Workshop {
             spill_dir: self.options.spill_dir.as_deref(),
             memory: self.memory.clone(),
             bytes_max: shares.sort_bytes_max,
+            kept_bytes_max: shares.kept_bytes_max,
             batch_rows: shares.batch_rows,
         };
         sorter.runs_of(run).await

@@ -37,6 +37,11 @@ impl Memory {
 }
 
 impl Held {
+    /// How many.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
     /// Holds more or less from here on.
     pub(super) fn resize(&mut self, bytes: usize) {
         let bytes = bytes as u64;

@@ -1,8 +1,8 @@
 //! Merges sorted runs into one sequence of rows, holding one batch of each run.
 
-use super::keys::{RowKey, keys_of};
-use super::memory::{Held, Memory};
-use super::runs::{Run, ipc_error, memory_of};
+use super::keys::RowKey;
+use super::memory::Memory;
+use super::runs::{Run, SortedRows, ipc_error};
 use crate::error::Result;
 use crate::identity::IdentityMap;
 use crate::log::action::PartitionUnit;
@@ -21,17 +21,17 @@ pub(super) struct Merge {
     runs: Vec<Cursor>,
     /// The next row of each run that has one.
     heap: BinaryHeap<Reverse<(RowKey, usize)>>,
-    /// Batches that rows are still taken from.
-    batches: Vec<(RecordBatch, Held)>,
+    /// What rows are still taken from.
+    batches: Vec<SortedRows>,
 }
 
 /// Where a run is.
 struct Cursor {
     run: Run,
-    /// The place of its batch in `batches`.
+    /// The place of its rows in `batches`.
     batch: usize,
-    keys: Vec<RowKey>,
-    row: usize,
+    /// The place in their order; `None` at the end of the run.
+    at: Option<usize>,
 }
 
 /// Rows in order, with their keys.
@@ -49,10 +49,7 @@ impl Merge {
         memory: Memory,
         batch_rows: usize,
     ) -> Result<Self> {
-        let cursors = runs
-            .into_iter()
-            .map(|run| Cursor { run, batch: 0, keys: Vec::new(), row: 0 })
-            .collect();
+        let cursors = runs.into_iter().map(|run| Cursor { run, batch: 0, at: None }).collect();
         let mut merge = Self {
             map,
             unit,
@@ -77,6 +74,8 @@ impl Merge {
                 break;
             };
             let cursor = &mut self.runs[run];
+            let rows = &self.batches[cursor.batch];
+            let mut at = cursor.at.unwrap_or(rows.keys.len());
             // As long as this run stays in front, its rows are taken without asking the heap.
             let rival = self.heap.peek().map(|Reverse(rival)| *rival);
             let mut next = Some(key);
@@ -86,11 +85,12 @@ impl Merge {
                     self.heap.push(Reverse((key, run)));
                     break;
                 }
-                places.push((cursor.batch, cursor.row));
+                places.push((cursor.batch, rows.row(at)));
                 keys.push(key);
-                cursor.row += 1;
-                next = cursor.keys.get(cursor.row).copied();
+                at += 1;
+                next = rows.keys.get(at).copied();
             }
+            cursor.at = Some(at);
             if next.is_none() {
                 self.refill(run).await?;
             }
@@ -98,34 +98,34 @@ impl Merge {
         if places.is_empty() {
             return Ok(None);
         }
-        let batches: Vec<&RecordBatch> = self.batches.iter().map(|(batch, _)| batch).collect();
+        let batches: Vec<&RecordBatch> = self.batches.iter().map(|rows| &rows.batch).collect();
         let rows = interleave_record_batch(&batches, &places).map_err(ipc_error)?;
         self.drop_used_up();
         Ok(Some(MergedBatch { rows, keys }))
     }
 
-    /// Loads the next batch of a run and puts its first row on the heap.
+    /// Loads the next rows of a run and puts the first of them on the heap.
     async fn refill(&mut self, run: usize) -> Result<()> {
         let cursor = &mut self.runs[run];
-        cursor.keys.clear();
-        cursor.row = 0;
-        let Some(batch) = cursor.run.next().await? else {
+        cursor.at = None;
+        let rows = cursor.run.next_sorted(&self.map, self.unit, &self.memory).await?;
+        let Some(rows) = rows else {
             return Ok(());
         };
-        cursor.keys = keys_of(&batch, &self.map, self.unit)?;
+        let Some(&first) = rows.keys.first() else {
+            return Ok(());
+        };
         cursor.batch = self.batches.len();
-        if let Some(&first) = cursor.keys.first() {
-            self.heap.push(Reverse((first, run)));
-        }
-        let held = self.memory.hold(memory_of(&batch));
-        self.batches.push((batch, held));
+        cursor.at = Some(0);
+        self.heap.push(Reverse((first, run)));
+        self.batches.push(rows);
         Ok(())
     }
 
     /// Lets go of batches that no run stands in any more.
     fn drop_used_up(&mut self) {
         let mut is_used = vec![false; self.batches.len()];
-        for cursor in self.runs.iter().filter(|cursor| !cursor.keys.is_empty()) {
+        for cursor in self.runs.iter().filter(|cursor| cursor.at.is_some()) {
             is_used[cursor.batch] = true;
         }
         let mut kept = Vec::with_capacity(self.runs.len());
@@ -137,7 +137,7 @@ impl Merge {
             }
         }
         self.batches = kept;
-        for cursor in self.runs.iter_mut().filter(|cursor| !cursor.keys.is_empty()) {
+        for cursor in self.runs.iter_mut().filter(|cursor| cursor.at.is_some()) {
             cursor.batch = new_places[cursor.batch];
         }
     }

@@ -1,4 +1,5 @@
-//! Sorted runs: data files that are sorted already, and rows that were sorted and spilled.
+//! Sorted runs: data files that are sorted already, and rows that were sorted and are kept in memory
+//! or spilled.
 
 use super::keys::{RowKey, keys_of};
 use super::memory::{Held, Memory};
@@ -6,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::identity::IdentityMap;
 use crate::log::action::PartitionUnit;
 use arrow::array::{Array, ArrayData, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
@@ -20,6 +21,9 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// A run that stays in memory takes at most so much: the text of a column must lie in one array.
+const KEPT_RUN_BYTES_MAX: usize = 1 << 30;
+
 /// Rows in their order, batch by batch.
 pub(super) enum Run {
     /// Rows of a data file.
@@ -31,13 +35,66 @@ pub(super) enum Run {
     },
     /// Rows of a temporary file; the file goes when this is dropped.
     Spilled(Box<StreamReader<BufReader<File>>>),
+    /// Rows in memory, until they are taken.
+    Kept(Option<Box<SortedRows>>),
+}
+
+/// Rows with their keys in order.
+pub(super) struct SortedRows {
+    pub(super) batch: RecordBatch,
+    pub(super) keys: Vec<RowKey>,
+    /// The row of each key; `None` when the rows lie in order.
+    pub(super) order: Option<Vec<u32>>,
+    pub(super) held: Held,
+}
+
+impl SortedRows {
+    /// Rows that lie in order.
+    fn in_order(
+        batch: RecordBatch,
+        map: &IdentityMap,
+        unit: PartitionUnit,
+        memory: &Memory,
+    ) -> Result<Self> {
+        let keys = keys_of(&batch, map, unit)?;
+        let held = memory.hold(memory_of(&batch));
+        Ok(Self { batch, keys, order: None, held })
+    }
+
+    /// The row of this place in the order.
+    pub(super) fn row(&self, place: usize) -> usize {
+        self.order.as_ref().map_or(place, |order| order[place] as usize)
+    }
 }
 
 impl Run {
-    /// The next batch that has rows.
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next rows, if there are any.
+    pub(super) async fn next_sorted(
+        &mut self,
+        map: &IdentityMap,
+        unit: PartitionUnit,
+        memory: &Memory,
+    ) -> Result<Option<SortedRows>> {
+        if let Self::Kept(rows) = self {
+            return Ok(rows.take().map(|rows| *rows));
+        }
+        let batch = self.next().await?;
+        batch.map(|batch| SortedRows::in_order(batch, map, unit, memory)).transpose()
+    }
+
+    /// The memory that its rows take while nobody asks for them.
+    pub(super) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Kept(Some(rows)) => rows.held.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// The next batch that has rows, as they lie.
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let batch = match self {
+                Self::Kept(rows) => rows.take().map(|rows| rows.batch),
                 Self::Stored { rows, reader_bytes, reader } => {
                     reader.resize(*reader_bytes);
                     rows.next().await.transpose()?
@@ -95,6 +152,8 @@ pub(super) struct Sorter<'a> {
     pub(super) memory: Memory,
     /// Rows are spilled when they take so much.
     pub(super) bytes_max: usize,
+    /// So much may stay in memory once it is sorted.
+    pub(super) kept_bytes_max: usize,
     pub(super) batch_rows: usize,
 }
 
@@ -116,9 +175,26 @@ impl Sorter<'_> {
             }
         }
         if !batches.is_empty() {
-            runs.push(self.spill_sorted(&batches)?);
+            let kept_bytes = bytes + order_bytes(&batches);
+            runs.push(match kept_bytes <= self.kept_bytes_max.min(KEPT_RUN_BYTES_MAX) {
+                true => self.keep_sorted(&batches)?,
+                false => self.spill_sorted(&batches)?,
+            });
         }
         Ok(runs)
+    }
+
+    /// One batch for all: the merge then picks from few arrays, and labels are under one
+    /// dictionary.
+    fn keep_sorted(&self, batches: &[RecordBatch]) -> Result<Run> {
+        let batch = concat_batches(&self.schema, batches).map_err(ipc_error)?;
+        let mut rows: Vec<(RowKey, u32)> =
+            keys_of(&batch, self.map, self.unit)?.into_iter().zip(0..).collect();
+        rows.sort_unstable();
+        let (keys, order): (Vec<RowKey>, Vec<u32>) = rows.into_iter().unzip();
+        let order_bytes = order.len() * size_of::<u32>();
+        let held = self.memory.hold(memory_of(&batch) + order_bytes);
+        Ok(Run::Kept(Some(Box::new(SortedRows { batch, keys, order: Some(order), held }))))
     }
 
     fn spill_sorted(&self, batches: &[RecordBatch]) -> Result<Run> {
@@ -138,6 +214,12 @@ impl Sorter<'_> {
         }
         spill.finish()
     }
+}
+
+/// What sorting these rows takes besides themselves.
+fn order_bytes(batches: &[RecordBatch]) -> usize {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    rows * size_of::<(RowKey, u32)>()
 }
 
 /// What a batch takes, with its keys. Columns that were read from a temporary file share one

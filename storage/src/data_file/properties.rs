@@ -5,13 +5,13 @@
 //! |---|---|---|
 //! | `ts` | delta, not compressed: decodes fastest, and two thirds of the bytes | pages |
 //! | `identifier_id`, sorted by itself | delta, not compressed | pages |
-//! | `identifier_id`, sorted by customer | plain, zstd 1: the few numbers of a customer repeat | pages |
+//! | `identifier_id`, sorted by customer | plain, zstd 1: few numbers repeat | pages |
 //! | `event` | dictionary, zstd 1 | pages |
 //! | `received_at`, `amount`, `quantity` | dictionary, zstd 1 | row groups |
 //! | `event_id` | delta of lengths, zstd 1, bloom filter | none |
-//! | identifiers | plain, zstd 1: equal values are neighbours | none: extremes are personal data |
+//! | identifiers | delta of lengths, zstd 1: equal values are neighbours | none, as below |
 //! | `properties` | plain, zstd 1; zstd 6 once compacted | none |
-//! | everything else that people fill | dictionary, zstd 1 | none |
+//! | everything else that people fill | dictionary, zstd 1 | none: extremes are personal data |
 
 use crate::event;
 use crate::log::action::SortedBy;
@@ -73,7 +73,7 @@ pub(super) fn writer_properties(
     builder = without_dictionary(builder, event::EVENT_ID, ids);
     builder = without_dictionary(builder, event::PROPERTIES, (Encoding::PLAIN, properties));
     for namespace in event::namespaces_of(schema) {
-        builder = without_dictionary(builder, namespace, (Encoding::PLAIN, quick));
+        builder = without_dictionary(builder, namespace, ids);
     }
     for name in [event::TS, event::IDENTIFIER_ID, event::EVENT] {
         builder = builder.set_column_statistics_enabled(name.into(), EnabledStatistics::Page);
