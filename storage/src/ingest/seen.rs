@@ -20,9 +20,7 @@ use crate::partition::Partition;
 use crate::store::Store;
 use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// Ids and times of rows, by the place of their batch and their row in it.
@@ -130,11 +128,11 @@ pub(super) async fn mark_in_files<'a>(
             continue;
         }
         // The files of a partition mostly follow each other.
-        let candidates = match last.take() {
+        let mut candidates = match last.take() {
             Some(candidates) if candidates.near == near => candidates,
             _ => Candidates::of(rows, near),
         };
-        mark_in_file(store, file, rows, &candidates, is_seen).await?;
+        mark_in_file(store, file, rows, &mut candidates, is_seen).await?;
         last = Some(candidates);
     }
     Ok(())
@@ -164,7 +162,7 @@ async fn mark_in_file(
     store: &Store,
     file: &DataFile,
     rows: &IdRows,
-    candidates: &Candidates,
+    candidates: &mut Candidates,
     is_seen: &mut [bool],
 ) -> Result<()> {
     if candidates.rows.is_empty() {
@@ -184,12 +182,16 @@ async fn mark_in_file(
         hits.retain(|row| prints.may_hold(rows.hashes[*row as usize]));
         if !hits.is_empty() {
             mark_equal(store, file, row_group, rows, &hits, is_seen).await?;
+            // Of a file that is sent again, each row group finds its share, and need not be asked
+            // of the others.
+            candidates.rows.retain(|(_, row)| !is_seen[*row as usize]);
         }
     }
     Ok(())
 }
 
-/// Marks those of some rows whose ids stand in a row group.
+/// Marks those of some rows whose ids stand in a row group; the rows are in the order of the hashes
+/// of their ids.
 async fn mark_equal(
     store: &Store,
     file: &DataFile,
@@ -198,13 +200,22 @@ async fn mark_equal(
     hits: &[u32],
     is_seen: &mut [bool],
 ) -> Result<()> {
-    let mut by_id: HashMap<&str, Vec<u32>, FixedState> = HashMap::default();
-    for &row in hits {
-        by_id.entry(rows.row(row as usize).0).or_default().push(row);
+    let hash_at = |place: usize| rows.hashes[hits[place] as usize];
+    // Many rows may have one id: the table knows where those of a hash begin.
+    let mut starts: HashTable<usize> = HashTable::with_capacity(hits.len());
+    for place in 0..hits.len() {
+        let hash = hash_at(place);
+        if place == 0 || hash_at(place - 1) != hash {
+            starts.insert_unique(hash, place, |&other| hash_at(other));
+        }
     }
     id_filter::for_each_id(store, file, row_group, |id| {
-        for &row in by_id.get(id).into_iter().flatten() {
-            is_seen[row as usize] = true;
+        let hash = hash_of(id);
+        let start = starts.find(hash, |&start| hash_at(start) == hash);
+        let of_hash = start.into_iter().flat_map(|&start| start..hits.len());
+        for place in of_hash.take_while(|&place| hash_at(place) == hash) {
+            let row = hits[place] as usize;
+            is_seen[row] = is_seen[row] || rows.row(row).0 == id;
         }
     })
     .await
