@@ -2,19 +2,20 @@
 
 use crate::error::Result;
 use crate::hot::column::{ColumnKind, HotColumn};
-use crate::hot::decode::decode;
 use crate::walk::RunsCache;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use habitue_storage::log::action::DataFile;
-use habitue_storage::store::Store;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A column of a data file: the path of the file and the name of the column.
 pub(crate) type ColumnKey = (Arc<str>, Arc<str>);
+
+/// The name under which the order of the rows of an arrangement is kept.
+pub(crate) const ORDER: &str = "order of rows";
 
 /// The decoded columns of a process.
 pub(crate) struct HotColumns {
@@ -38,6 +39,59 @@ struct Kept {
     rows: u64,
     last_use: u64,
     use_count: u64,
+}
+
+/// Something whose columns are wanted: a data file, or an arrangement of many.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    /// What its columns are kept under.
+    pub(crate) path: Arc<str>,
+    pub(crate) rows: u64,
+    /// Whether columns are made from those of files, which takes as much memory again for a while,
+    /// and the order of rows for longer.
+    pub(crate) is_made: bool,
+}
+
+impl Wanted {
+    pub(crate) fn file(file: &DataFile) -> Self {
+        Self { path: file.object.path.as_str().into(), rows: file.rows, is_made: false }
+    }
+}
+
+/// Columns of one schema, of which some may have to be made.
+pub(crate) struct Found {
+    columns: Vec<Option<Arc<HotColumn>>>,
+    missing: Vec<usize>,
+}
+
+impl Found {
+    /// The columns to make; `None` when all are there.
+    pub(crate) fn missing(&self, schema: &Schema) -> Result<Option<SchemaRef>> {
+        if self.missing.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(schema.project(&self.missing).map_err(DataFusionError::from)?)))
+    }
+
+    /// Adds those that were made, and keeps them if there is room.
+    pub(crate) fn fill(
+        &mut self,
+        made: Vec<HotColumn>,
+        wanted: &Wanted,
+        schema: &Schema,
+        room: &Room,
+    ) {
+        for (&place, column) in self.missing.iter().zip(made) {
+            let column = Arc::new(column);
+            room.fill(wanted, schema.field(place).name(), column.clone());
+            self.columns[place] = Some(column);
+        }
+    }
+
+    /// The columns in the order of the schema.
+    pub(crate) fn columns(self) -> Vec<Arc<HotColumn>> {
+        self.columns.into_iter().flatten().collect()
+    }
 }
 
 /// Whether columns can be kept.
@@ -83,6 +137,8 @@ enum Keeping {
 struct Needs {
     held: Vec<Arc<HotColumn>>,
     bytes_missing: usize,
+    /// What making columns takes besides, until they are made.
+    bytes_passing: usize,
 }
 
 impl HotColumns {
@@ -128,9 +184,9 @@ impl HotColumns {
 
     /// Whether there is room for these columns, if others make place. Nothing is forgotten and
     /// nothing is promised, so a query that is only explained changes nothing.
-    pub(crate) fn fits(&self, files: &[&DataFile], schema: &Schema) -> Fit {
+    pub(crate) fn fits(&self, wanted: &[Wanted], schema: &Schema) -> Fit {
         let state = self.state();
-        let Needs { held, bytes_missing } = state.needs(files, schema);
+        let Needs { held, bytes_missing, bytes_passing } = state.needs(wanted, schema);
         if bytes_missing == 0 {
             return Fit::AllKept;
         }
@@ -138,7 +194,8 @@ impl HotColumns {
         let free = state.free_bytes().saturating_sub(held);
         let in_budget = state.bytes + state.promised + bytes_missing <= self.bytes_max + free;
         let probe = state.reservation.new_empty();
-        let in_memory = probe.try_grow(bytes_missing.saturating_sub(free)).is_ok();
+        let in_memory = bytes_missing + bytes_passing;
+        let in_memory = probe.try_grow(in_memory.saturating_sub(free)).is_ok();
         match in_budget && in_memory {
             true => Fit::Decoded,
             false => Fit::No,
@@ -149,9 +206,9 @@ impl HotColumns {
     ///
     /// # Errors
     /// When the memory limit leaves no room for them.
-    pub(crate) fn room(self: &Arc<Self>, files: &[&DataFile], schema: &Schema) -> Result<Room> {
+    pub(crate) fn room(self: &Arc<Self>, wanted: &[Wanted], schema: &Schema) -> Result<Room> {
         let mut state = self.state();
-        let Needs { held, bytes_missing } = state.needs(files, schema);
+        let Needs { held, bytes_missing, .. } = state.needs(wanted, schema);
         let keeping = state.make_place(bytes_missing, self.bytes_max);
         let promise = state.reservation.new_empty();
         promise.try_grow(bytes_missing)?;
@@ -161,33 +218,17 @@ impl HotColumns {
         Ok(Room { hot: self.clone(), keeping, left: Mutex::new(promise), _held: held })
     }
 
-    /// The columns of this schema, decoded when they are not kept; in its order.
-    pub(crate) async fn load(
-        &self,
-        store: &Store,
-        file: &DataFile,
-        schema: &Schema,
-        room: &Room,
-    ) -> Result<Vec<Arc<HotColumn>>> {
-        let path: Arc<str> = file.object.path.as_str().into();
-        let names = schema.fields().iter().map(|field| Arc::<str>::from(field.name().as_str()));
-        let keys = names.map(|name| (path.clone(), name)).collect::<Vec<_>>();
-        let mut found = {
-            let mut state = self.state();
-            keys.iter().map(|key| state.find(key)).collect::<Vec<_>>()
-        };
-        let missing = (0..keys.len()).filter(|&place| found[place].is_none()).collect::<Vec<_>>();
-        if !missing.is_empty() {
-            let wanted: SchemaRef =
-                Arc::new(schema.project(&missing).map_err(DataFusionError::from)?);
-            let decoded = decode(store, file, wanted).await?;
-            for (&place, column) in missing.iter().zip(decoded) {
-                let column = Arc::new(column);
-                room.fill(keys[place].clone(), file.rows, column.clone());
-                found[place] = Some(column);
-            }
-        }
-        Ok(found.into_iter().flatten().collect())
+    /// What is kept of these columns.
+    pub(crate) fn found(&self, path: &str, schema: &Schema) -> Found {
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        let columns = names.map(|name| self.find(path, name)).collect::<Vec<_>>();
+        let missing = (0..columns.len()).filter(|&place| columns[place].is_none());
+        Found { missing: missing.collect(), columns }
+    }
+
+    /// A column, if it is kept.
+    pub(crate) fn find(&self, path: &str, column: &str) -> Option<Arc<HotColumn>> {
+        self.state().find(&(path.into(), column.into()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -196,19 +237,28 @@ impl HotColumns {
 }
 
 impl State {
-    fn needs(&self, files: &[&DataFile], schema: &Schema) -> Needs {
-        let mut needs = Needs { held: Vec::new(), bytes_missing: 0 };
-        for file in files {
-            let path: Arc<str> = file.object.path.as_str().into();
-            let rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
+    fn needs(&self, wanted: &[Wanted], schema: &Schema) -> Needs {
+        let mut needs = Needs { held: Vec::new(), bytes_missing: 0, bytes_passing: 0 };
+        let kept = |path: &Arc<str>, name: &str| self.kept.get(&(path.clone(), name.into()));
+        for Wanted { path, rows, is_made } in wanted {
+            let rows = usize::try_from(*rows).unwrap_or(usize::MAX);
+            let mut missing = 0_usize;
             for field in schema.fields() {
                 let kind = ColumnKind::of(field.name(), field.data_type());
-                match self.kept.get(&(path.clone(), field.name().as_str().into())) {
+                match kept(path, field.name()) {
                     Some(kept) => needs.held.push(kept.column.clone()),
                     None => {
                         let bytes = kind.map_or(0, ColumnKind::bytes_per_row);
-                        needs.bytes_missing += rows.saturating_mul(bytes);
+                        missing += rows.saturating_mul(bytes);
                     }
+                }
+            }
+            needs.bytes_missing += missing;
+            if *is_made && missing > 0 {
+                needs.bytes_passing += missing;
+                if kept(path, ORDER).is_none() {
+                    needs.bytes_missing += rows * size_of::<u32>();
+                    needs.bytes_passing += rows * size_of::<i64>();
                 }
             }
         }
@@ -272,7 +322,8 @@ impl Kept {
 }
 
 impl Room {
-    fn fill(&self, key: ColumnKey, rows: u64, column: Arc<HotColumn>) {
+    /// Keeps what was made, if there is a place for it.
+    pub(crate) fn fill(&self, wanted: &Wanted, name: &str, column: Arc<HotColumn>) {
         if self.keeping == Keeping::OwnOnly {
             return;
         }
@@ -281,7 +332,7 @@ impl Room {
         left.shrink(used);
         let mut state = self.hot.state();
         state.promised -= used;
-        state.keep(key, rows, column);
+        state.keep((wanted.path.clone(), name.into()), wanted.rows, column);
     }
 }
 

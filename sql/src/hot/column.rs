@@ -2,8 +2,12 @@
 
 use crate::hot::labels::Labels;
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, TimestampMicrosecondType, UInt32Type};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{
+    DataType, Decimal128Type, TimestampMicrosecondType, ToByteSlice, UInt32Type,
+};
 use habitue_storage::event::{IDENTIFIER_ID, decimal_type, label_type, timestamp_type};
+use std::ops::Range;
 
 /// How a column is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +43,12 @@ impl ColumnKind {
 /// A decoded column.
 #[derive(Debug)]
 pub(crate) enum HotColumn {
-    /// µs since the epoch; never NULL.
-    Times(Vec<i64>),
+    /// µs since the epoch; never NULL. Parts of them are handed out without a copy.
+    Times(ScalarBuffer<i64>),
     /// Identifiers; rows without one are the last of a file and stand for themselves.
     Identifiers(Vec<u32>),
+    /// For each row of an arrangement its row in the files.
+    Order(Vec<u32>),
     /// Decimals of up to 18 digits.
     Decimals(Numbers),
     /// Texts with few distinct values.
@@ -52,8 +58,10 @@ pub(crate) enum HotColumn {
 impl HotColumn {
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Times(times) => times.capacity() * size_of::<i64>(),
-            Self::Identifiers(identifiers) => identifiers.capacity() * size_of::<u32>(),
+            Self::Times(times) => times.inner().capacity(),
+            Self::Identifiers(numbers) | Self::Order(numbers) => {
+                numbers.capacity() * size_of::<u32>()
+            }
             Self::Decimals(numbers) => numbers.bytes(),
             Self::Labels(labels) => labels.bytes(),
         }
@@ -62,6 +70,21 @@ impl HotColumn {
     pub(crate) fn times(&self) -> &[i64] {
         match self {
             Self::Times(times) => times,
+            _ => &[],
+        }
+    }
+
+    /// The times of these rows, not copied.
+    pub(crate) fn times_of(&self, rows: Range<usize>) -> Option<ScalarBuffer<i64>> {
+        match self {
+            Self::Times(times) => Some(times.slice(rows.start, rows.len())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn order(&self) -> &[u32] {
+        match self {
+            Self::Order(order) => order,
             _ => &[],
         }
     }
@@ -124,6 +147,46 @@ impl Numbers {
         Some(self.values[(self.before[word] + in_word) as usize])
     }
 
+    /// Calls `found` with those of these rows that have a value, counted from the first one.
+    pub(crate) fn for_each(&self, rows: Range<usize>, mut found: impl FnMut(usize, i64)) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let (word, bit) = (row / BITS, row % BITS);
+            let end = rows.end.min((word + 1) * BITS);
+            let mut left = self.present[word] >> bit;
+            if end - row < BITS {
+                left &= (1 << (end - row)) - 1;
+            }
+            if left != 0 {
+                let before = self.present[word] & ((1 << bit) - 1);
+                let mut place = self.before[word] as usize + before.count_ones() as usize;
+                while left != 0 {
+                    found(row - rows.start + left.trailing_zeros() as usize, self.values[place]);
+                    place += 1;
+                    left &= left - 1;
+                }
+            }
+            row = end;
+        }
+    }
+
+    /// A bit for each row, in bytes.
+    pub(crate) fn present(&self) -> &[u8] {
+        self.present.to_byte_slice()
+    }
+
+    /// The values of several columns one after the other, in this order.
+    pub(super) fn arranged(columns: &[&Self], order: &[u32]) -> Self {
+        let mut all = Self::default();
+        for column in columns {
+            (0..column.rows).for_each(|row| all.push(column.get(row)));
+        }
+        let mut arranged = Self::default();
+        order.iter().for_each(|&row| arranged.push(all.get(row as usize)));
+        arranged.values.shrink_to_fit();
+        arranged
+    }
+
     fn bytes(&self) -> usize {
         self.present.capacity() * size_of::<u64>()
             + self.before.capacity() * size_of::<u32>()
@@ -138,7 +201,10 @@ pub(super) fn append(column: &mut HotColumn, more: &dyn Array) -> Result<(), Str
     match column {
         HotColumn::Times(times) => {
             let more = more.as_primitive::<TimestampMicrosecondType>();
-            times.extend_from_slice(more.values());
+            // Not a copy: nobody else has it yet.
+            let mut all = Vec::from(std::mem::take(times));
+            all.extend_from_slice(more.values());
+            *times = all.into();
         }
         HotColumn::Identifiers(identifiers) => {
             let more = more.as_primitive::<UInt32Type>();
@@ -155,6 +221,7 @@ pub(super) fn append(column: &mut HotColumn, more: &dyn Array) -> Result<(), Str
             }
         }
         HotColumn::Labels(labels) => labels.append(more)?,
+        HotColumn::Order(_) => return Err("the order of rows is in no file".into()),
     }
     Ok(())
 }
@@ -170,5 +237,11 @@ mod tests {
         (0..300).for_each(|row| numbers.push(value(row)));
         assert!((0..300).all(|row| numbers.get(row) == value(row)));
         assert!(numbers.values.len() < 100);
+        for rows in [0..300, 64..128, 3..4, 60..70, 251..300, 300..300] {
+            let mut found = Vec::new();
+            numbers.for_each(rows.clone(), |row, value| found.push((row, value)));
+            let expected = rows.clone().filter_map(|row| Some((row - rows.start, value(row)?)));
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
     }
 }

@@ -26,7 +26,7 @@ enum Origin {
 }
 
 /// Decodes the columns of this schema, all of which can be kept.
-pub(super) async fn decode(
+pub(crate) async fn decode(
     store: &Store,
     file: &DataFile,
     schema: SchemaRef,
@@ -101,7 +101,7 @@ fn add_member(column: &mut HotColumn, json: &ArrayRef, key: &str) -> Result<()> 
 
 fn empty(kind: ColumnKind, rows: usize) -> HotColumn {
     match kind {
-        ColumnKind::Time => HotColumn::Times(Vec::with_capacity(rows)),
+        ColumnKind::Time => HotColumn::Times(Vec::with_capacity(rows).into()),
         ColumnKind::Identifier => HotColumn::Identifiers(Vec::with_capacity(rows)),
         ColumnKind::Decimal => HotColumn::Decimals(Numbers::default()),
         ColumnKind::Label => HotColumn::Labels(Labels::default()),

@@ -1,5 +1,6 @@
 //! Texts with few distinct values: a number for each row and the text of each number.
 
+use crate::hot::arranged::gathered;
 use arrow::array::{Array, AsArray, DictionaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 use std::collections::HashMap;
@@ -69,6 +70,30 @@ impl Labels {
     pub(super) fn append_texts(&mut self, more: &StringArray) {
         let found = more.iter().map(|text| self.code(text)).collect::<Vec<_>>();
         self.codes.extend(&found);
+    }
+
+    /// The labels of several columns one after the other, in this order.
+    pub(super) fn arranged(columns: &[&Self], order: &[u32], threads: usize) -> Self {
+        let mut all = Self::default();
+        for column in columns {
+            let codes = column.values.iter().map(|text| all.code(text.as_deref()));
+            let codes = codes.collect::<Vec<_>>();
+            let found = match &column.codes {
+                Codes::Narrow(rows) => rows.iter().map(|&code| codes[code as usize]).collect(),
+                Codes::Wide(rows) => rows.iter().map(|&code| codes[code as usize]).collect(),
+                Codes::Widest(rows) => {
+                    rows.iter().map(|&code| codes[code as usize]).collect::<Vec<_>>()
+                }
+            };
+            all.codes.extend(&found);
+        }
+        all.codes = match &all.codes {
+            Codes::Narrow(rows) => Codes::Narrow(gathered(rows, order, threads)),
+            Codes::Wide(rows) => Codes::Wide(gathered(rows, order, threads)),
+            Codes::Widest(rows) => Codes::Widest(gathered(rows, order, threads)),
+        };
+        all.finish();
+        all
     }
 
     fn code(&mut self, text: Option<&str>) -> u32 {

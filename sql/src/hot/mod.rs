@@ -9,12 +9,14 @@
 //! Parquet as it comes. When it runs it gets its [`Room`]: what was not used for the longest time
 //! makes place.
 
+mod arranged;
 mod cache;
 mod column;
 mod decode;
 mod labels;
 
-pub(crate) use cache::{Fit, HotColumns, Room};
+pub(crate) use arranged::{arranged, times_of_all};
+pub(crate) use cache::{Fit, HotColumns, ORDER, Room, Wanted};
 pub(crate) use column::{ColumnKind, HotColumn};
-pub(crate) use decode::properties_field;
+pub(crate) use decode::{decode, properties_field};
 pub(crate) use labels::Codes;

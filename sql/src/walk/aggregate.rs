@@ -4,13 +4,13 @@
 //! few thousand groups are held at a time, whatever the number of customers. Any aggregate of the
 //! engine that works on numbered groups can be used.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use crate::walk::kernel::{GroupedRows, Kernel, KernelKind};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{Distribution, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -22,6 +22,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One call of an aggregate function, and which rows count.
@@ -30,6 +31,7 @@ pub(crate) struct CountedAggregate {
     pub(crate) function: Arc<AggregateFunctionExpr>,
     pub(crate) arguments: Vec<Arc<dyn PhysicalExpr>>,
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) kernel: KernelKind,
 }
 
 /// Aggregates rows that are sorted by a whole number, such as `customer_id`.
@@ -64,17 +66,21 @@ impl CustomerAggregateExec {
         let aggregates = functions.map(|(function, filter)| {
             let is_plain =
                 function.order_bys().is_empty() && function.groups_accumulator_supported();
-            is_plain.then(|| CountedAggregate {
-                function: function.clone(),
-                arguments: function.expressions(),
-                filter: filter.clone(),
-            })
+            is_plain.then(|| {
+                Some(CountedAggregate {
+                    function: function.clone(),
+                    arguments: function.expressions(),
+                    filter: filter.clone(),
+                    kernel: KernelKind::of(function, key, &input).ok()?,
+                })
+            })?
         });
+        let aggregates = aggregates.collect::<Option<_>>()?;
         Some(Self {
             input,
             key: key.clone(),
             key_name: key_name.clone(),
-            aggregates: aggregates.collect::<Option<_>>()?,
+            aggregates,
             properties: aggregation.properties().clone(),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -204,21 +210,23 @@ impl ExecutionPlan for CustomerAggregateExec {
 struct Groups {
     key: Arc<dyn PhysicalExpr>,
     keys: Vec<Option<i64>>,
-    aggregates: Vec<(CountedAggregate, Box<dyn GroupsAccumulator>)>,
+    aggregates: Vec<(CountedAggregate, Kernel)>,
     reservation: MemoryReservation,
-    /// The group of each row of a batch.
+    /// The rows of a batch by group.
+    ranges: Vec<Range<usize>>,
+    /// The group of each row of a batch, where somebody asks for it.
     places: Vec<usize>,
 }
 
 impl Groups {
     fn new(plan: &CustomerAggregateExec, reservation: MemoryReservation) -> Result<Self> {
-        let accumulated = |aggregate: &CountedAggregate| {
-            let accumulator = aggregate.function.create_groups_accumulator()?;
-            Ok((aggregate.clone(), accumulator))
+        let started = |aggregate: &CountedAggregate| {
+            let kernel = aggregate.kernel.start(&aggregate.function)?;
+            Ok((aggregate.clone(), kernel))
         };
-        let aggregates = plan.aggregates.iter().map(accumulated).collect::<Result<_>>()?;
-        let key = plan.key.clone();
-        Ok(Self { key, keys: Vec::new(), aggregates, reservation, places: Vec::new() })
+        let aggregates = plan.aggregates.iter().map(started).collect::<Result<_>>()?;
+        let (keys, ranges, places) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { key: plan.key.clone(), keys, aggregates, reservation, ranges, places })
     }
 
     fn closed(&self) -> usize {
@@ -227,41 +235,55 @@ impl Groups {
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let keys = self.key.evaluate(batch)?.into_array(batch.num_rows())?;
-        self.place(keys.as_primitive::<Int64Type>());
+        let continues = self.place(keys.as_primitive::<Int64Type>());
+        let rows = GroupedRows {
+            ranges: &self.ranges,
+            continues,
+            places: &self.places,
+            groups: self.keys.len(),
+        };
         let mut bytes = self.keys.capacity() * size_of::<Option<i64>>();
-        for (aggregate, accumulator) in &mut self.aggregates {
-            let values = aggregate.arguments.iter();
+        for (aggregate, kernel) in &mut self.aggregates {
+            let values = aggregate.arguments.iter().filter(|_| aggregate.kernel.needs_values());
             let values = values.map(|value| value.evaluate(batch)?.into_array(batch.num_rows()));
             let values = values.collect::<Result<Vec<_>>>()?;
             let filter = aggregate.filter.as_ref();
             let filter = filter.map(|filter| truths(filter.as_ref(), batch)).transpose()?;
-            accumulator.update_batch(&values, &self.places, filter.as_ref(), self.keys.len())?;
-            bytes += accumulator.size();
+            kernel.add(&values, filter.as_ref(), &rows)?;
+            bytes += kernel.size();
         }
         self.reservation.try_resize(bytes)
     }
 
-    /// Finds the group of each row.
-    fn place(&mut self, keys: &Int64Array) {
-        self.places.clear();
-        self.places.reserve(keys.len());
-        for key in keys {
-            if self.keys.last() != Some(&key) {
+    /// Finds the rows of each group; whether the first ones go on with the group before.
+    fn place(&mut self, keys: &Int64Array) -> bool {
+        let known = self.keys.len();
+        let first = (!keys.is_empty()).then(|| keys.is_valid(0).then(|| keys.value(0)));
+        let continues = first.is_some() && self.keys.last().copied() == first;
+        self.ranges.clear();
+        let mut found = |key: Option<i64>, rows: Range<usize>| {
+            if !(continues && rows.start == 0) {
                 self.keys.push(key);
             }
-            self.places.push(self.keys.len() - 1);
+            self.ranges.push(rows);
+        };
+        for_each_group(keys, &mut found);
+        self.places.clear();
+        if self.aggregates.iter().any(|(aggregate, _)| aggregate.kernel.is_stock()) {
+            let first = known - usize::from(continues);
+            for (group, rows) in self.ranges.iter().enumerate() {
+                self.places.resize(rows.end, first + group);
+            }
         }
+        continues
     }
 
     fn emit(&mut self, schema: &SchemaRef, count: usize) -> Result<RecordBatch> {
-        let emit_to = match count == self.keys.len() {
-            true => EmitTo::All,
-            false => EmitTo::First(count),
-        };
+        let all = count == self.keys.len();
         let keys: Int64Array = self.keys.drain(..count).collect();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(keys)];
-        for (_, accumulator) in &mut self.aggregates {
-            columns.push(accumulator.evaluate(emit_to)?);
+        for (_, kernel) in &mut self.aggregates {
+            columns.push(kernel.take(count, all)?);
         }
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     }
@@ -271,6 +293,26 @@ impl Groups {
             true => Ok(RecordBatch::new_empty(schema.clone())),
             false => self.emit(schema, self.keys.len()),
         }
+    }
+}
+
+/// The rows of equal keys that stand side by side.
+fn for_each_group(keys: &Int64Array, found: &mut impl FnMut(Option<i64>, Range<usize>)) {
+    if keys.null_count() > 0 {
+        let mut start = 0;
+        for end in 1..=keys.len() {
+            let key = |row: usize| keys.is_valid(row).then(|| keys.value(row));
+            if end == keys.len() || key(end) != key(start) {
+                found(key(start), start..end);
+                start = end;
+            }
+        }
+        return;
+    }
+    let mut start = 0;
+    for same in keys.values().chunk_by(|a, b| a == b) {
+        found(Some(same[0]), start..start + same.len());
+        start += same.len();
     }
 }
 

@@ -1,15 +1,15 @@
 //! Rows of a walk as record batches.
 
-use crate::hot::HotColumn;
+use crate::hot::{Codes, HotColumn};
 use crate::walk::files::LoadedFiles;
 use crate::walk::output::{AllLabels, WalkColumn};
 use crate::walk::runs::{Owner, Run};
 use crate::walk::segments::Segments;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch,
-    RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, Int64Array,
+    RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::Result;
@@ -33,6 +33,11 @@ enum Source {
         column: usize,
         labels: Arc<AllLabels>,
         values: ArrayRef,
+    },
+    /// Whether something holds for each label; by part of the walk, then by code.
+    Truth {
+        column: usize,
+        truths: Vec<Vec<bool>>,
     },
 }
 
@@ -65,7 +70,12 @@ impl BatchMaker {
                 WalkColumn::OfLabel(of) => {
                     let labels = labels_of(of.column);
                     let values = labels.evaluate(of.expression.as_ref())?;
-                    Source::PerLabel { column: of.column, labels, values }
+                    match values.as_boolean_opt().filter(|truths| truths.null_count() == 0) {
+                        Some(truths) => {
+                            Source::Truth { column: of.column, truths: labels.by_code(truths) }
+                        }
+                        None => Source::PerLabel { column: of.column, labels, values },
+                    }
                 }
             })
         });
@@ -86,6 +96,10 @@ impl BatchMaker {
                 Source::Decimal(column) => {
                     decimals(self.files.column(*column), segments, field.data_type())?
                 }
+                Source::Truth { column, truths } => Arc::new(BooleanArray::new(
+                    bits(self.files.column(*column), truths, segments),
+                    None,
+                )),
                 Source::PerLabel { column, labels, values } => {
                     // Columns of one label stand side by side: its places are found once.
                     if places_of.as_ref().is_none_or(|(of, _)| of != column) {
@@ -130,12 +144,19 @@ fn slices(column: &[Option<Arc<HotColumn>>]) -> Vec<&[i64]> {
 }
 
 fn times(column: &[Option<Arc<HotColumn>>], segments: &Segments, data_type: &DataType) -> ArrayRef {
-    let slices = slices(column);
-    let mut times = Vec::with_capacity(segments.rows);
-    for &run in &segments.runs {
-        times.extend_from_slice(&slices[run.file as usize][run.range()]);
-    }
-    let times = TimestampMicrosecondArray::from(times);
+    let one_run = match segments.runs.as_slice() {
+        [run] => column[run.file as usize].as_ref().and_then(|column| column.times_of(run.range())),
+        _ => None,
+    };
+    let times = one_run.unwrap_or_else(|| {
+        let slices = slices(column);
+        let mut times = Vec::with_capacity(segments.rows);
+        for &run in &segments.runs {
+            times.extend_from_slice(&slices[run.file as usize][run.range()]);
+        }
+        times.into()
+    });
+    let times = TimestampMicrosecondArray::new(times, None);
     match data_type {
         DataType::Timestamp(_, zone) => Arc::new(times.with_timezone_opt(zone.clone())),
         _ => Arc::new(times),
@@ -156,23 +177,71 @@ fn decimals(
     segments: &Segments,
     data_type: &DataType,
 ) -> Result<ArrayRef> {
-    let mut values = Vec::with_capacity(segments.rows);
+    let mut values = vec![0_i128; segments.rows];
+    let mut present = BooleanBufferBuilder::new(segments.rows);
+    let mut first = 0;
     for &run in &segments.runs {
-        let file = column[run.file as usize].as_ref().and_then(|column| column.numbers());
-        let value = |row: usize| file.and_then(|numbers| numbers.get(row)).map(i128::from);
-        values.extend(run.range().map(value));
+        let rows = run.range();
+        match column[run.file as usize].as_ref().and_then(|column| column.numbers()) {
+            Some(numbers) => {
+                let values = &mut values[first..first + rows.len()];
+                numbers.for_each(rows.clone(), |row, value| values[row] = i128::from(value));
+                present.append_packed_range(rows.clone(), numbers.present());
+            }
+            None => present.append_n(rows.len(), false),
+        }
+        first += rows.len();
     }
-    Ok(Arc::new(Decimal128Array::from(values).with_data_type(data_type.clone())))
+    let nulls = NullBuffer::new(present.finish());
+    let values = Decimal128Array::new(values.into(), Some(nulls));
+    Ok(Arc::new(values.with_data_type(data_type.clone())))
 }
 
 fn per_label(values: &ArrayRef, places: &UInt32Array) -> Result<ArrayRef> {
-    if let Some(truths) = values.as_boolean_opt()
-        && truths.null_count() == 0
-    {
-        let truths = truths.iter().map(|truth| truth == Some(true)).collect::<Vec<_>>();
-        let places = places.values();
-        let bits = BooleanBuffer::collect_bool(places.len(), |row| truths[places[row] as usize]);
-        return Ok(Arc::new(BooleanArray::new(bits, None)));
-    }
     Ok(take(values, places, None)?)
+}
+
+/// Whether something holds for the label of each row.
+fn bits(
+    column: &[Option<Arc<HotColumn>>],
+    truths: &[Vec<bool>],
+    segments: &Segments,
+) -> BooleanBuffer {
+    let codes_of = |run: &Run| {
+        let labels = column[run.file as usize].as_ref().and_then(|column| column.labels());
+        labels.map(|labels| (labels.codes(), &truths[run.file as usize]))
+    };
+    if let [run] = segments.runs.as_slice()
+        && let Some((codes, truths)) = codes_of(run)
+    {
+        let rows = run.range();
+        return match codes {
+            Codes::Narrow(codes) => collect(&codes[rows], |code| truths[usize::from(code)]),
+            Codes::Wide(codes) => collect(&codes[rows], |code| truths[usize::from(code)]),
+            Codes::Widest(codes) => collect(&codes[rows], |code| truths[code as usize]),
+        };
+    }
+    let mut found = Vec::with_capacity(segments.rows);
+    for run in &segments.runs {
+        let rows = run.range();
+        let Some((codes, truths)) = codes_of(run) else {
+            continue;
+        };
+        match codes {
+            Codes::Narrow(codes) => {
+                found.extend(codes[rows].iter().map(|&code| truths[usize::from(code)]));
+            }
+            Codes::Wide(codes) => {
+                found.extend(codes[rows].iter().map(|&code| truths[usize::from(code)]));
+            }
+            Codes::Widest(codes) => {
+                found.extend(codes[rows].iter().map(|&code| truths[code as usize]));
+            }
+        }
+    }
+    collect(&found, |holds| holds)
+}
+
+fn collect<C: Copy>(codes: &[C], holds: impl Fn(C) -> bool) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(codes.len(), |row| holds(codes[row]))
 }

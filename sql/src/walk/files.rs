@@ -1,28 +1,56 @@
-//! The decoded columns of the files of a walk.
+//! The decoded columns of what a walk reads.
 
-use crate::hot::{HotColumn, HotColumns, Room};
-use arrow::datatypes::SchemaRef;
+use crate::hot::{HotColumn, HotColumns, ORDER, Room, Wanted, arranged, decode, times_of_all};
+use crate::walk::arrangement::Arrangement;
+use crate::walk::plan::file_runs;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use habitue_storage::event::{TS, file_schema};
 use habitue_storage::log::action::DataFile;
 use habitue_storage::store::Store;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
-/// What a walk reads: files of a snapshot, and columns of them.
+/// What a walk reads: parts of a snapshot, and columns of them.
 pub(crate) struct WalkFiles {
     pub(crate) store: Store,
     pub(crate) hot: Arc<HotColumns>,
-    /// The files in the order of the snapshot; `None` are those that no wanted row is in.
-    pub(crate) files: Vec<Option<DataFile>>,
+    /// In the order of the runs.
+    pub(crate) parts: Vec<WalkPart>,
     /// The columns to read, as they are in files.
     pub(crate) schema: SchemaRef,
     pub(crate) threads: usize,
     loaded: OnceCell<Arc<LoadedFiles>>,
 }
 
-/// The columns of all files: by column, then by file.
+/// A part of a snapshot.
+#[derive(Clone)]
+pub(crate) enum WalkPart {
+    File(DataFile),
+    /// A file that no wanted row is in.
+    Skipped,
+    /// Many files as one.
+    Arranged(Arc<Arrangement>),
+}
+
+impl WalkPart {
+    /// What columns are wanted of; `None` when nothing is.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        match self {
+            Self::File(file) => Some(Wanted::file(file)),
+            Self::Skipped => None,
+            Self::Arranged(arrangement) => Some(Wanted {
+                path: arrangement.name().clone(),
+                rows: u64::from(arrangement.rows()),
+                is_made: true,
+            }),
+        }
+    }
+}
+
+/// The columns of all parts: by column, then by part.
 pub(crate) struct LoadedFiles {
     columns: Vec<Vec<Option<Arc<HotColumn>>>>,
     is_read: Vec<bool>,
@@ -34,11 +62,11 @@ impl WalkFiles {
     pub(crate) fn new(
         store: Store,
         hot: Arc<HotColumns>,
-        files: Vec<Option<DataFile>>,
+        parts: Vec<WalkPart>,
         schema: SchemaRef,
         threads: usize,
     ) -> Self {
-        Self { store, hot, files, schema, threads, loaded: OnceCell::new() }
+        Self { store, hot, parts, schema, threads, loaded: OnceCell::new() }
     }
 
     /// The columns; whoever asks first loads them, on all threads.
@@ -47,41 +75,148 @@ impl WalkFiles {
     }
 
     async fn load_all(self: Arc<Self>) -> Result<Arc<LoadedFiles>> {
-        let wanted = self.files.iter().flatten().collect::<Vec<_>>();
+        let wanted = self.parts.iter().filter_map(WalkPart::wanted).collect::<Vec<_>>();
         let room = Arc::new(self.hot.room(&wanted, &self.schema)?);
         let load = |place: usize| {
             let (files, room) = (self.clone(), room.clone());
-            let task = SpawnedTask::spawn(async move { files.load_file(place, &room).await });
-            async move {
-                let loaded = task.join().await;
-                loaded.map_err(|error| DataFusionError::External(Box::new(error)))?
-            }
+            in_background(async move { files.load_part(place, &room).await })
         };
-        let loads = stream::iter(0..self.files.len()).map(load).buffered(self.threads.max(1));
-        let by_file = loads.try_collect::<Vec<_>>().await?;
+        let loads = stream::iter(0..self.parts.len()).map(load).buffered(self.threads.max(1));
+        let by_part = loads.try_collect::<Vec<_>>().await?;
         let columns = (0..self.schema.fields().len())
-            .map(|column| by_file.iter().map(|file| file.get(column).cloned()).collect())
+            .map(|column| by_part.iter().map(|part| part.get(column).cloned()).collect())
             .collect();
-        let is_read = self.files.iter().map(Option::is_some).collect();
+        let is_read = self.parts.iter().map(|part| !matches!(part, WalkPart::Skipped)).collect();
         Ok(Arc::new(LoadedFiles { columns, is_read, _room: room }))
     }
 
-    async fn load_file(&self, place: usize, room: &Room) -> Result<Vec<Arc<HotColumn>>> {
-        match &self.files[place] {
-            Some(file) => Ok(self.hot.load(&self.store, file, &self.schema, room).await?),
-            None => Ok(Vec::new()),
+    async fn load_part(&self, place: usize, room: &Room) -> Result<Vec<Arc<HotColumn>>> {
+        let part = &self.parts[place];
+        match (part, part.wanted()) {
+            (WalkPart::File(file), Some(wanted)) => {
+                let mut found = self.hot.found(&wanted.path, &self.schema);
+                if let Some(missing) = found.missing(&self.schema)? {
+                    let made = decode(&self.store, file, missing).await?;
+                    found.fill(made, &wanted, &self.schema, room);
+                }
+                Ok(found.columns())
+            }
+            (WalkPart::Arranged(arrangement), Some(wanted)) => {
+                let making = Making { files: self, arrangement, wanted: &wanted, room };
+                making.columns().await
+            }
+            _ => Ok(Vec::new()),
         }
     }
 }
 
+/// Columns of an arrangement on their way from the columns of files.
+struct Making<'a> {
+    files: &'a WalkFiles,
+    arrangement: &'a Arc<Arrangement>,
+    wanted: &'a Wanted,
+    room: &'a Room,
+}
+
+impl Making<'_> {
+    async fn columns(&self) -> Result<Vec<Arc<HotColumn>>> {
+        let WalkFiles { hot, schema, .. } = self.files;
+        let found = hot.found(&self.wanted.path, schema);
+        if found.missing(schema)?.is_none() {
+            return Ok(found.columns());
+        }
+        // Somebody else may be making the same: then they are there in a moment.
+        let _making = self.arrangement.making.lock().await;
+        let mut found = hot.found(&self.wanted.path, schema);
+        if let Some(missing) = found.missing(schema)? {
+            let made = self.make(missing).await?;
+            found.fill(made, self.wanted, schema, self.room);
+        }
+        Ok(found.columns())
+    }
+
+    async fn make(&self, missing: SchemaRef) -> Result<Vec<HotColumn>> {
+        let order = self.order().await?;
+        let by_file = self.of_files(missing.clone()).await?;
+        let (arrangement, threads) = (self.arrangement.clone(), self.files.threads);
+        let made = SpawnedTask::spawn_blocking(move || {
+            let rows = arrangement.files().iter().map(|file| file.rows as usize);
+            let rows = rows.collect::<Vec<_>>();
+            let owned = arrangement.owned_rows() as usize;
+            let column = |column: usize| {
+                let files = by_file.iter().map(|file| file[column].clone()).collect::<Vec<_>>();
+                arranged(&files, &rows, order.order(), owned, threads)
+            };
+            (0..missing.fields().len()).map(column).collect::<Option<Vec<_>>>()
+        });
+        let made = made.join().await.map_err(joined)?;
+        let unlike = || DataFusionError::Internal("files hold columns of several kinds".into());
+        Ok(made.ok_or_else(unlike)?)
+    }
+
+    /// Where each row comes from.
+    async fn order(&self) -> Result<Arc<HotColumn>> {
+        if let Some(order) = self.files.hot.find(self.wanted.path.as_ref(), ORDER) {
+            return Ok(order);
+        }
+        let ts = file_schema([]).field_with_name(TS).map_err(DataFusionError::from)?.clone();
+        let times = self.of_files(Arc::new(Schema::new(vec![ts]))).await?;
+        let arrangement = self.arrangement.clone();
+        let files = arrangement.files().iter().collect::<Vec<_>>();
+        let runs = file_runs(&self.files.store, &files, arrangement.identities()).await?;
+        let threads = self.files.threads;
+        let order = SpawnedTask::spawn_blocking(move || {
+            let times = times.into_iter().flatten().collect::<Vec<_>>();
+            HotColumn::Order(arrangement.order(&runs, &times_of_all(&times), threads))
+        });
+        let order = Arc::new(order.join().await.map_err(joined)?);
+        self.room.fill(self.wanted, ORDER, order.clone());
+        Ok(order)
+    }
+
+    /// Columns of the files: those that are kept, and others decoded for the moment.
+    async fn of_files(&self, schema: SchemaRef) -> Result<Vec<Vec<Arc<HotColumn>>>> {
+        let (hot, store) = (self.files.hot.clone(), self.files.store.clone());
+        let files = stream::iter(self.arrangement.files().to_vec()).map(move |file| {
+            let columns = columns_of_file(hot.clone(), store.clone(), file, schema.clone());
+            in_background(columns)
+        });
+        files.buffered(self.files.threads.max(1)).try_collect().await
+    }
+}
+
+async fn columns_of_file(
+    hot: Arc<HotColumns>,
+    store: Store,
+    file: DataFile,
+    schema: SchemaRef,
+) -> Result<Vec<Arc<HotColumn>>> {
+    let found = hot.found(&file.object.path, &schema);
+    if found.missing(&schema)?.is_none() {
+        return Ok(found.columns());
+    }
+    let columns = decode(&store, &file, schema).await?;
+    Ok(columns.into_iter().map(Arc::new).collect())
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    SpawnedTask::spawn(work).join().await.map_err(joined)?
+}
+
+fn joined(error: tokio::task::JoinError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
 impl LoadedFiles {
-    /// A column of all files.
+    /// A column of all parts.
     pub(crate) fn column(&self, column: usize) -> &[Option<Arc<HotColumn>>] {
         &self.columns[column]
     }
 
-    /// Whether a file has rows that are wanted.
-    pub(crate) fn is_read(&self, file: u32) -> bool {
-        self.is_read[file as usize]
+    /// Whether a part has rows that are wanted.
+    pub(crate) fn is_read(&self, part: u32) -> bool {
+        self.is_read[part as usize]
     }
 }

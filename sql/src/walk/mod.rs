@@ -14,17 +14,22 @@
 //! 2. The rows come from hot columns. Runs of one customer are put side by side; when their times
 //!    overlap (late events, merged customers, files that are not compacted yet), the rows of that
 //!    customer are sorted, and of nobody else.
-//! 3. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
+//! 3. When most rows are wanted, the files are [arranged](arrangement::Arrangement): columns are
+//!    kept in the order of the walk, so that there is nothing to look up and nothing to copy. Files
+//!    that came later, and customers merged since, are walked beside it as in 2.
+//! 4. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
 //!    joins, aggregations and windows over the walk need no shuffle, and the declared order
 //!    spares them the sort.
 //!
 //! So whatever is asked per customer is one pass with a state for one customer at a time.
 
 mod aggregate;
+mod arrangement;
 mod batch;
 mod distinct;
 mod exec;
 mod files;
+mod kernel;
 mod label_columns;
 mod output;
 mod plan;

@@ -3,7 +3,7 @@
 use crate::hot::{Codes, HotColumn};
 use crate::walk::files::LoadedFiles;
 use crate::walk::runs::Run;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -78,12 +78,16 @@ impl AllLabels {
     /// Whether the expression is true, by file and code.
     pub(crate) fn passes(&self, expression: &dyn PhysicalExpr) -> Result<Vec<Vec<bool>>> {
         let answers = self.evaluate(expression)?;
-        let answers = answers.as_boolean();
+        Ok(self.by_code(answers.as_boolean()))
+    }
+
+    /// What is true of a value, by file and code.
+    pub(crate) fn by_code(&self, truths: &BooleanArray) -> Vec<Vec<bool>> {
         let is_true = |&place: &u32| {
             let place = place as usize;
-            answers.is_valid(place) && answers.value(place)
+            truths.is_valid(place) && truths.value(place)
         };
-        Ok(self.places.iter().map(|codes| codes.iter().map(is_true).collect()).collect())
+        self.places.iter().map(|codes| codes.iter().map(is_true).collect()).collect()
     }
 
     /// For each row the place of its label among the values.

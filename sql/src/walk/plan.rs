@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::events::{PruningReport, has_few_values, member_of_column};
 use crate::hot::{ColumnKind, Fit, properties_field};
 use crate::session::Pinned;
+use crate::walk::arrangement::Arrangement;
 use crate::walk::exec::{CustomerWalkExec, WalkSource};
-use crate::walk::files::WalkFiles;
+use crate::walk::files::{WalkFiles, WalkPart};
 use crate::walk::output::{LabelExpression, WalkColumn};
-use crate::walk::runs::{CustomerRuns, IndexedFile, RunsKey, has_split_groups};
+use crate::walk::runs::{CustomerRuns, IndexedFile, Part, RunsKey, has_split_groups};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
@@ -15,13 +16,19 @@ use datafusion::physical_expr::PhysicalExpr;
 use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::data_file::read_columns;
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema, label_type};
+use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
+use habitue_storage::store::Store;
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A query that would read less than one row in so many does not fill memory for the next one.
 const SMALL_PART: u64 = 16;
+/// A query that reads at least one row in so many is worth an arrangement.
+const LARGE_PART: u64 = 4;
+/// At most one row in so many stands beside an arrangement; with more, a new one is made.
+const OTHERS_PART: u64 = 8;
 /// How many file indexes are read at once.
 const INDEXES_AT_ONCE: usize = 8;
 /// Rows of a batch when only identifiers are read.
@@ -51,25 +58,12 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let Some((schema, columns, filters)) = columns_of(&wish) else {
         return Ok(None);
     };
-    let ts = schema.index_of(TS).ok();
-    let hot = wish.pinned.hot();
-    let fit = hot.fits(&wish.files, &schema);
-    let is_small = wish.report.rows_selected * SMALL_PART < wish.report.rows_total;
-    if wish.files.is_empty() || fit == Fit::No || (fit == Fit::Decoded && is_small) {
-        return Ok(None);
-    }
-    if fit == Fit::Decoded && !members_are_labels(&wish, &schema).await? {
-        return Ok(None);
-    }
-    let Some(runs) = runs_of(wish.pinned).await? else {
+    let Some((parts, runs)) = parts_of(&wish, &schema).await? else {
         return Ok(None);
     };
-    let wanted = wish.files.iter().map(|file| file.object.path.as_str()).collect::<HashSet<_>>();
-    let all = files_in_order(wish.pinned).into_iter();
-    let files = all.map(|file| wanted.contains(file.object.path.as_str()).then(|| file.clone()));
+    let ts = schema.index_of(TS).ok();
     let store = wish.pinned.store().clone();
-    let files = files.collect();
-    let files = WalkFiles::new(store, hot.clone(), files, schema, wish.partitions);
+    let files = WalkFiles::new(store, wish.pinned.hot().clone(), parts, schema, wish.partitions);
     let source = WalkSource {
         version: wish.pinned.snapshot().version,
         report: wish.report,
@@ -81,6 +75,91 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
         partitions: wish.partitions,
     };
     Ok(Some(CustomerWalkExec::new(Arc::new(source), &wish.schema, columns, wish.statistics)))
+}
+
+type PartsAndRuns = (Vec<WalkPart>, Arc<CustomerRuns>);
+
+/// What to read: an arrangement and the files that it does not know, or files only.
+async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAndRuns>> {
+    let (selected, total) = (wish.report.rows_selected, wish.report.rows_total);
+    if wish.files.is_empty() {
+        return Ok(None);
+    }
+    if let Some(arrangement) = arrangement_of(wish, selected * LARGE_PART >= total).await? {
+        let parts = arranged_parts(wish.pinned, arrangement);
+        let fit = fit(wish, &parts, schema);
+        let is_worth_it = fit == Fit::AllKept || selected * LARGE_PART >= total;
+        if is_worth_it && fit != Fit::No && members_are_labels(wish, fit, schema).await? {
+            let runs = runs_of(wish.pinned, &parts).await?;
+            return Ok(runs.map(|runs| (parts, runs)));
+        }
+    }
+    let wanted = wish.files.iter().map(|file| file.object.path.as_str()).collect::<HashSet<_>>();
+    let parts = files_in_order(wish.pinned).into_iter().map(|file| {
+        match wanted.contains(file.object.path.as_str()) {
+            true => WalkPart::File(file.clone()),
+            false => WalkPart::Skipped,
+        }
+    });
+    let parts = parts.collect::<Vec<_>>();
+    let fit = fit(wish, &parts, schema);
+    let is_small = selected * SMALL_PART < total;
+    if fit == Fit::No
+        || (fit == Fit::Decoded && is_small)
+        || !members_are_labels(wish, fit, schema).await?
+    {
+        return Ok(None);
+    }
+    let runs = runs_of(wish.pinned, &parts).await?;
+    Ok(runs.map(|runs| (parts, runs)))
+}
+
+fn fit(wish: &WalkWish<'_>, parts: &[WalkPart], schema: &Schema) -> Fit {
+    let wanted = parts.iter().filter_map(WalkPart::wanted).collect::<Vec<_>>();
+    wish.pinned.hot().fits(&wanted, schema)
+}
+
+/// An arrangement that serves the snapshot; a new one when there is none, if that may be.
+async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Arc<Arrangement>>> {
+    let (pinned, partitions) = (wish.pinned, wish.partitions);
+    let snapshot = pinned.snapshot();
+    let paths = snapshot.data_files.keys().map(AsRef::as_ref).collect::<HashSet<&str>>();
+    let serves = |arrangement: &Arrangement| {
+        let others = snapshot.rows().saturating_sub(u64::from(arrangement.rows()));
+        arrangement.partitions() == partitions
+            && others * OTHERS_PART <= snapshot.rows()
+            && arrangement.serves(&paths, pinned.identities())
+    };
+    if let Some(arrangement) = pinned.hot().runs().arrangement(serves) {
+        return Ok(Some(arrangement));
+    }
+    if !may_make {
+        return Ok(None);
+    }
+    let files = files_in_order(pinned);
+    let runs = file_runs(pinned.store(), &files, pinned.identities()).await?;
+    let of_partitions = runs.partitions(partitions)?;
+    let files = files.into_iter().cloned().collect();
+    let partition_of = |owner| of_partitions.of(owner);
+    let identities = pinned.identities().clone();
+    let made = Arrangement::new(files, &runs, partition_of, partitions, identities);
+    let made = made.map(Arc::new);
+    if let Some(made) = &made
+        && let Some(memory) = pinned.hot().reserve(made.bytes())
+    {
+        pinned.hot().runs().keep_arrangement(made.clone(), memory);
+    }
+    Ok(made)
+}
+
+/// The arrangement, and the files of the snapshot that are not in it.
+fn arranged_parts(pinned: &Pinned, arrangement: Arc<Arrangement>) -> Vec<WalkPart> {
+    let known = arrangement.files().iter().map(|file| file.object.path.clone());
+    let known = known.collect::<HashSet<_>>();
+    let others = files_in_order(pinned).into_iter();
+    let others = others.filter(|file| !known.contains(&file.object.path));
+    let others = others.map(|file| WalkPart::File(file.clone()));
+    std::iter::once(WalkPart::Arranged(arrangement)).chain(others).collect()
 }
 
 type Columns = (SchemaRef, Vec<WalkColumn>, Vec<LabelExpression>);
@@ -125,7 +204,10 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
 }
 
 /// Whether members of `properties` have few values, as far as the first rows of a large file tell.
-async fn members_are_labels(wish: &WalkWish<'_>, schema: &Schema) -> Result<bool> {
+async fn members_are_labels(wish: &WalkWish<'_>, fit: Fit, schema: &Schema) -> Result<bool> {
+    if fit == Fit::AllKept {
+        return Ok(true);
+    }
     let names = schema.fields().iter().map(|field| member_of_column(field.name()));
     let members = names.flatten().collect::<Vec<_>>();
     let Some(file) = wish.files.iter().max_by_key(|file| file.rows).filter(|_| !members.is_empty())
@@ -154,30 +236,29 @@ fn files_in_order(pinned: &Pinned) -> Vec<&DataFile> {
     files
 }
 
-/// The runs of a snapshot; `None` when there is no memory for them.
-async fn runs_of(pinned: &Pinned) -> Result<Option<Arc<CustomerRuns>>> {
+/// The runs of a snapshot in these parts; `None` when there is no memory for them.
+async fn runs_of(pinned: &Pinned, parts: &[WalkPart]) -> Result<Option<Arc<CustomerRuns>>> {
+    let arrangement = parts.iter().find_map(|part| match part {
+        WalkPart::Arranged(arrangement) => Some(arrangement.clone()),
+        _ => None,
+    });
     let files = files_in_order(pinned);
     let key = RunsKey {
         identity_version: pinned.snapshot().identity_version,
         paths: files.iter().map(|file| file.object.path.clone()).collect(),
+        arrangement: arrangement.as_ref().map(|arrangement| arrangement.name().clone()),
     };
     if let Some(runs) = pinned.hot().runs().find(&key) {
         return Ok(Some(runs));
     }
-    let indexed = |file: &DataFile| {
-        let file = file.clone();
-        async move {
-            let index = pinned.store().file_index(&file).await?;
-            let identifiers = match has_split_groups(&index, pinned.identities()) {
-                true => Some(identifiers_of(pinned, &file).await?),
-                false => None,
-            };
-            Ok::<_, crate::Error>(IndexedFile { index, identifiers })
-        }
+    let others = match &arrangement {
+        None => files,
+        Some(_) => files_of(parts),
     };
-    let found = stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE);
-    let found = found.try_collect::<Vec<_>>().await?;
-    let runs = Arc::new(CustomerRuns::new(&found, pinned.identities())?);
+    let first = arrangement.map(Part::Arranged);
+    let others = indexed(pinned.store(), &others, pinned.identities()).await?;
+    let all = first.into_iter().chain(others).collect::<Vec<_>>();
+    let runs = Arc::new(CustomerRuns::new(&all, pinned.identities())?);
     let Some(memory) = pinned.hot().reserve(runs.bytes()) else {
         return Ok(None);
     };
@@ -185,11 +266,45 @@ async fn runs_of(pinned: &Pinned) -> Result<Option<Arc<CustomerRuns>>> {
     Ok(Some(runs))
 }
 
-async fn identifiers_of(pinned: &Pinned, file: &DataFile) -> Result<Vec<u32>> {
+fn files_of(parts: &[WalkPart]) -> Vec<&DataFile> {
+    let files = parts.iter().filter_map(|part| match part {
+        WalkPart::File(file) => Some(file),
+        _ => None,
+    });
+    files.collect()
+}
+
+/// The runs of these files.
+pub(crate) async fn file_runs(
+    store: &Store,
+    files: &[&DataFile],
+    identities: &IdentityMap,
+) -> Result<CustomerRuns> {
+    Ok(CustomerRuns::new(&indexed(store, files, identities).await?, identities)?)
+}
+
+async fn indexed(
+    store: &Store,
+    files: &[&DataFile],
+    identities: &IdentityMap,
+) -> Result<Vec<Part>> {
+    let files = files.iter().map(|file| DataFile::clone(file)).collect::<Vec<_>>();
+    let indexed = |file: DataFile| async move {
+        let index = store.file_index(&file).await?;
+        let identifiers = match has_split_groups(&index, identities) {
+            true => Some(identifiers_of(store, &file).await?),
+            false => None,
+        };
+        Ok::<_, crate::Error>(Part::File(IndexedFile { index, identifiers }))
+    };
+    stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE).try_collect().await
+}
+
+async fn identifiers_of(store: &Store, file: &DataFile) -> Result<Vec<u32>> {
     let in_files = file_schema([]);
     let fields = in_files.fields().iter().filter(|field| field.name() == IDENTIFIER_ID);
     let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
-    let mut batches = read_columns(pinned.store().bucket(), file, schema, IDENTIFIER_ROWS).await?;
+    let mut batches = read_columns(store.bucket(), file, schema, IDENTIFIER_ROWS).await?;
     let mut identifiers = Vec::new();
     while let Some(batch) = batches.try_next().await? {
         let column = batch.column(0).as_primitive::<UInt32Type>();

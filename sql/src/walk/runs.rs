@@ -1,5 +1,6 @@
 //! Where each customer's rows lie, under one identity map.
 
+use crate::walk::arrangement::Arrangement;
 use arrow::array::{AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use datafusion::error::{DataFusionError, Result};
@@ -60,12 +61,18 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    fn place(self, customers: usize) -> usize {
+    pub(crate) fn place(self, customers: usize) -> usize {
         match self {
             Self::Customer(customer) => customer as usize,
             Self::Nobody => customers,
         }
     }
+}
+
+/// What runs are made from.
+pub(crate) enum Part {
+    File(IndexedFile),
+    Arranged(Arc<Arrangement>),
 }
 
 /// One data file as the runs are made from it: its index, and its identifiers when a group of it
@@ -91,12 +98,12 @@ fn customers_differ(identifiers: &[u32], map: &IdentityMap) -> bool {
 }
 
 impl CustomerRuns {
-    /// The runs of these files, which stand in the order of the snapshot's files.
-    pub(crate) fn new(files: &[IndexedFile], map: &IdentityMap) -> Result<Self> {
+    /// The runs of these parts, in their order.
+    pub(crate) fn new(parts: &[Part], map: &IdentityMap) -> Result<Self> {
         let customers = map.len();
         let mut starts = vec![0_u32; customers + 2];
-        for (number, file) in files.iter().enumerate() {
-            for_each_run(number, file, map, |owner, _| {
+        for (number, part) in parts.iter().enumerate() {
+            for_each_run(number, part, map, |owner, _| {
                 starts[known(owner, customers)? + 1] += 1;
                 Ok(())
             })?;
@@ -107,8 +114,8 @@ impl CustomerRuns {
         let nothing = Run { file: 0, start: 0, rows: 0 };
         let mut runs = vec![nothing; starts[customers + 1] as usize];
         let mut free = starts.clone();
-        for (number, file) in files.iter().enumerate() {
-            for_each_run(number, file, map, |owner, run| {
+        for (number, part) in parts.iter().enumerate() {
+            for_each_run(number, part, map, |owner, run| {
                 let place = &mut free[known(owner, customers)?];
                 runs[*place as usize] = run;
                 *place += 1;
@@ -160,11 +167,15 @@ fn known(owner: Owner, customers: usize) -> Result<usize> {
 
 fn for_each_run(
     number: usize,
-    file: &IndexedFile,
+    part: &Part,
     map: &IdentityMap,
     mut found: impl FnMut(Owner, Run) -> Result<()>,
 ) -> Result<()> {
     let number = number as u32;
+    let file = match part {
+        Part::File(file) => file,
+        Part::Arranged(arrangement) => return arrangement.for_each_run(number, map, found),
+    };
     let run =
         |rows: Range<u32>| Run { file: number, start: rows.start, rows: rows.end - rows.start };
     for group in file.index.groups() {
@@ -215,25 +226,28 @@ fn hashed(customers: u32, count: usize) -> Result<Vec<u16>> {
     Ok(partitions)
 }
 
-/// The runs of the snapshots that were asked for last, shared by all sessions.
+/// What walks found out about the snapshots that were asked for last, shared by all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct RunsCache {
-    kept: Mutex<Vec<KeptRuns>>,
+    runs: Mutex<Vec<Kept<RunsKey, CustomerRuns>>>,
+    arrangements: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
 }
 
 #[derive(Debug)]
-struct KeptRuns {
-    key: RunsKey,
-    runs: Arc<CustomerRuns>,
-    /// The memory that the pool knows they take.
+struct Kept<K, V> {
+    key: K,
+    value: Arc<V>,
+    /// The memory that the pool knows it takes.
     _memory: MemoryReservation,
 }
 
-/// What runs depend on: the files, and who is who.
+/// What runs depend on: the files, who is who, and the arrangement that stands for some of the
+/// files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunsKey {
     pub(crate) identity_version: u64,
     pub(crate) paths: Vec<String>,
+    pub(crate) arrangement: Option<Arc<str>>,
 }
 
 /// A query of an older version must not throw out the newest one at once.
@@ -241,21 +255,47 @@ const RUNS_KEPT: usize = 2;
 
 impl RunsCache {
     pub(crate) fn find(&self, key: &RunsKey) -> Option<Arc<CustomerRuns>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|known| known.key == *key)?;
-        let found = kept.remove(place);
-        let runs = found.runs.clone();
-        kept.push(found);
-        Some(runs)
+        find(&self.runs, |known, _| known == key)
     }
 
     pub(crate) fn keep(&self, key: RunsKey, runs: Arc<CustomerRuns>, memory: MemoryReservation) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == RUNS_KEPT {
-            kept.remove(0);
-        }
-        kept.push(KeptRuns { key, runs, _memory: memory });
+        keep(&self.runs, key, runs, memory);
     }
+
+    /// An arrangement that the test likes; the one that was used last, if there are several.
+    pub(crate) fn arrangement(
+        &self,
+        is_good: impl Fn(&Arrangement) -> bool,
+    ) -> Option<Arc<Arrangement>> {
+        find(&self.arrangements, |_, arrangement| is_good(arrangement))
+    }
+
+    pub(crate) fn keep_arrangement(
+        &self,
+        arrangement: Arc<Arrangement>,
+        memory: MemoryReservation,
+    ) {
+        keep(&self.arrangements, arrangement.name().clone(), arrangement, memory);
+    }
+}
+
+type Shelf<K, V> = Mutex<Vec<Kept<K, V>>>;
+
+fn find<K, V>(shelf: &Shelf<K, V>, is_it: impl Fn(&K, &V) -> bool) -> Option<Arc<V>> {
+    let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = kept.iter().rposition(|known| is_it(&known.key, &known.value))?;
+    let found = kept.remove(place);
+    let value = found.value.clone();
+    kept.push(found);
+    Some(value)
+}
+
+fn keep<K, V>(shelf: &Shelf<K, V>, key: K, value: Arc<V>, memory: MemoryReservation) {
+    let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() == RUNS_KEPT {
+        kept.remove(0);
+    }
+    kept.push(Kept { key, value, _memory: memory });
 }
 
 #[cfg(test)]
@@ -263,13 +303,14 @@ mod tests {
     use super::*;
     use habitue_storage::data_file::FileIndexBuilder;
 
-    fn file(rows: &[(Option<u32>, Option<u32>)]) -> IndexedFile {
+    fn file(rows: &[(Option<u32>, Option<u32>)]) -> Part {
         let mut builder = FileIndexBuilder::default();
         for &(key, identifier) in rows {
             builder.push(key, identifier).unwrap();
         }
         let identifiers = rows.iter().filter_map(|&(_, identifier)| identifier).collect();
-        IndexedFile { index: Arc::new(builder.finish()), identifiers: Some(identifiers) }
+        let index = Arc::new(builder.finish());
+        Part::File(IndexedFile { index, identifiers: Some(identifiers) })
     }
 
     fn run(file: u32, start: u32, rows: u32) -> Run {

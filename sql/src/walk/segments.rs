@@ -41,7 +41,13 @@ pub(crate) struct Segments {
 
 impl Segments {
     fn push(&mut self, owner: Owner, run: Run) {
-        self.runs.push(run);
+        match self.runs.last_mut() {
+            // Customers stand side by side in an arrangement: their rows are one stretch.
+            Some(last) if last.file == run.file && last.start + last.rows == run.start => {
+                last.rows += run.rows;
+            }
+            _ => self.runs.push(run),
+        }
         self.rows += run.rows as usize;
         match self.owners.last_mut() {
             Some((last, rows)) if *last == owner => *rows += run.rows,

@@ -60,17 +60,24 @@ impl WindowFunnel {
 }
 
 /// The starts that are still followed.
-struct Front {
+#[derive(Clone, Debug)]
+pub(super) struct Front {
     latest_start: [i64; 33],
     /// Bit `d`: a start stands at depth `d`.
     in_use: u64,
-    deepest: u32,
+    pub(super) deepest: u32,
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self { latest_start: [0; 33], in_use: 0, deepest: 0 }
+    }
 }
 
 impl FunnelRule {
     /// The deepest step reached by events sorted by time.
     pub fn depth(&self, events: &[Event]) -> u32 {
-        let mut front = Front { latest_start: [0; 33], in_use: 0, deepest: 0 };
+        let mut front = Front::default();
         for moment in events.chunk_by(|left, right| left.ts == right.ts) {
             self.pass(moment, &mut front);
             if front.deepest == self.steps {
@@ -80,9 +87,20 @@ impl FunnelRule {
         front.deepest
     }
 
-    fn pass(&self, moment: &[Event], front: &mut Front) {
+    /// Whether only matters which steps happened at a time, not in how many rows.
+    pub(super) fn is_plain(&self) -> bool {
+        self.mode.service == Service::ManySteps
+            && self.mode.strangers == Strangers::Ignored
+            && self.mode.repeats == Repeats::Ignored
+    }
+
+    /// Takes what happened at one time; at least one row.
+    pub(super) fn pass(&self, moment: &[Event], front: &mut Front) {
         let ts = moment[0].ts;
         let any = moment.iter().fold(0, |any, event| any | event.mask);
+        if front.in_use == 0 && any & 1 == 0 {
+            return;
+        }
         // Deepest first: whoever moves lands where this moment has been dealt with already.
         for depth in (1..self.steps).rev() {
             if front.in_use & (1 << depth) == 0 {

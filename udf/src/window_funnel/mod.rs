@@ -32,6 +32,7 @@
 mod assignment;
 mod depth;
 mod mode;
+mod sorted;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ use datafusion::logical_expr::{
 
 pub use depth::{FunnelRule, WindowFunnel};
 pub use mode::{FunnelMode, Pace, Repeats, Service, Strangers, WrongMode};
+pub use sorted::SortedFunnel;
 
 use crate::arguments::{self, Argument, Wording};
 use crate::conditions;

@@ -5,12 +5,13 @@
 //! number; an array by that number says who was seen there last, and a row is new when that was
 //! somebody else. To count is then to add one in another array.
 
+mod steps;
 mod tuples;
 mod values;
 
 use crate::walk::label_columns::{answered, numbered_labels};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -240,14 +241,13 @@ struct Visits {
 impl Visits {
     fn new(plan: &CustomerDistinctExec, reservation: MemoryReservation) -> Result<Self> {
         let schema = plan.input.schema();
-        let others = plan.groups.iter().enumerate().filter(|(place, _)| *place != plan.key);
-        let types =
-            others.map(|(_, group)| group.data_type(&schema)).collect::<Result<Vec<_>>>()?;
+        let mut others = plan.groups.clone();
+        others.remove(plan.key);
         Ok(Self {
             groups: plan.groups.clone(),
             key: plan.key,
             output: plan.output.clone(),
-            tuples: TupleNumbers::new(&types)?,
+            tuples: TupleNumbers::new(others, &schema)?,
             last_seen: Vec::new(),
             counts: Vec::new(),
             customer: None,
@@ -259,10 +259,8 @@ impl Visits {
     /// The rows that are new, or none when they are counted.
     fn add(&mut self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let values = self.groups.iter().map(|group| group.evaluate(batch)?.into_array(rows));
-        let mut values = values.collect::<Result<Vec<_>>>()?;
-        let keys = values.remove(self.key);
-        let tuples = self.tuples.number(&values)?;
+        let keys = self.groups[self.key].evaluate(batch)?.into_array(rows)?;
+        let tuples = self.tuples.number(batch)?;
         let known = tuples.iter().max().map_or(0, |most| *most as usize + 1);
         let known = known.max(self.last_seen.len());
         self.last_seen.resize(known, 0);
@@ -289,11 +287,11 @@ impl Visits {
         if !lists || new.is_empty() {
             return Ok(RecordBatch::new_empty(schema.clone()));
         }
-        values.insert(self.key, keys);
-        let new = UInt32Array::from(new);
-        let columns = values.iter().zip(schema.fields());
-        let columns =
-            columns.map(|(values, field)| typed(&take(values, &new, None)?, field.data_type()));
+        // Only for the rows that are new is it computed what they say.
+        let new = take_record_batch(batch, &UInt32Array::from(new))?;
+        let columns = self.groups.iter().zip(schema.fields()).map(|(group, field)| {
+            typed(&group.evaluate(&new)?.into_array(new.num_rows())?, field.data_type())
+        });
         Ok(RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)?)
     }
 
