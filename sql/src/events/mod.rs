@@ -14,6 +14,7 @@ mod exec;
 mod insert;
 mod label_filter;
 mod member;
+mod paged_reader;
 mod report;
 mod restriction;
 mod schema;

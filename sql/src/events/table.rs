@@ -3,6 +3,7 @@
 use crate::events::exec::{EventScanExec, OutputColumn};
 use crate::events::label_filter::label_of;
 use crate::events::member::{column_of_member, member_of_column};
+use crate::events::paged_reader::PagedReaderFactory;
 use crate::events::schema::{events_schema, stored_schema};
 use crate::events::selection::{FileSelection, Selection};
 use crate::events::statistics::{statistics_of, statistics_of_all};
@@ -238,6 +239,7 @@ impl EventsTable {
         // Data files never change, so their footers are kept for every later query.
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let reader = CachedParquetFileReaderFactory::new(store, footers);
+        let reader = PagedReaderFactory::new(reader);
         let mut options = state.default_table_options().parquet;
         options.global = state.config_options().execution.parquet.clone();
         let source = ParquetSource::new(self.stored.clone())

@@ -7,12 +7,16 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use habitue_storage::log::action::DataFile;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A column of a data file: the path of the file and the name of the column.
 pub(crate) type ColumnKey = (Arc<str>, Arc<str>);
+
+/// So many wishes are remembered.
+const WISHES_MAX: usize = 1024;
 
 /// The name under which the order of the rows of an arrangement is kept.
 pub(crate) const ORDER: &str = "order of rows";
@@ -20,6 +24,8 @@ pub(crate) const ORDER: &str = "order of rows";
 /// The decoded columns of a process.
 pub(crate) struct HotColumns {
     bytes_max: usize,
+    /// What was wanted before and not kept; as hashes.
+    wanted_before: Mutex<HashSet<u64>>,
     runs: RunsCache,
     state: Mutex<State>,
 }
@@ -146,7 +152,21 @@ impl HotColumns {
     pub(crate) fn new(pool: &Arc<dyn MemoryPool>, bytes_max: usize) -> Self {
         let reservation = MemoryConsumer::new("hot columns").register(pool);
         let state = State { kept: HashMap::new(), bytes: 0, promised: 0, uses: 0, reservation };
-        Self { bytes_max, runs: RunsCache::default(), state: Mutex::new(state) }
+        let wanted_before = Mutex::default();
+        Self { bytes_max, wanted_before, runs: RunsCache::default(), state: Mutex::new(state) }
+    }
+
+    /// Whether these columns were asked about before: what is wanted again is worth keeping, even
+    /// if only a small part of it is read.
+    pub(crate) fn is_wanted_again(&self, path: &str, schema: &Schema) -> bool {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        schema.fields().iter().for_each(|field| field.name().hash(&mut hasher));
+        let mut before = self.wanted_before.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.len() == WISHES_MAX {
+            before.clear();
+        }
+        !before.insert(hasher.finish())
     }
 
     /// Where the rows of customers lie.

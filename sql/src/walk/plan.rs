@@ -85,10 +85,11 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     if wish.files.is_empty() {
         return Ok(None);
     }
-    if let Some(arrangement) = arrangement_of(wish, selected * LARGE_PART >= total).await? {
+    let is_large = selected * LARGE_PART >= total || is_wanted_again(wish, schema);
+    if let Some(arrangement) = arrangement_of(wish, is_large).await? {
         let parts = arranged_parts(wish.pinned, arrangement);
         let fit = fit(wish, &parts, schema);
-        let is_worth_it = fit == Fit::AllKept || selected * LARGE_PART >= total;
+        let is_worth_it = fit == Fit::AllKept || is_large;
         if is_worth_it && fit != Fit::No && members_are_labels(wish, fit, schema).await? {
             let runs = runs_of(wish.pinned, &parts).await?;
             return Ok(runs.map(|runs| (parts, runs)));
@@ -112,6 +113,12 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     }
     let runs = runs_of(wish.pinned, &parts).await?;
     Ok(runs.map(|runs| (parts, runs)))
+}
+
+fn is_wanted_again(wish: &WalkWish<'_>, schema: &Schema) -> bool {
+    let snapshot = wish.pinned.snapshot();
+    let files = snapshot.data_files.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n");
+    wish.pinned.hot().is_wanted_again(&files, schema)
 }
 
 fn fit(wish: &WalkWish<'_>, parts: &[WalkPart], schema: &Schema) -> Fit {

@@ -171,10 +171,20 @@ impl BitmapGroups {
         match input {
             Input::Number => {
                 let numbers = number_column(column, self.wording)?;
-                for (row, &group) in groups.iter().enumerate() {
-                    if numbers.is_valid(row) && counts(row) {
-                        let set = self.groups[group].get_or_insert_default();
-                        set.insert(numbers.value(row));
+                if let [group] = touched.as_slice() {
+                    let rows =
+                        (0..groups.len()).filter(|&row| numbers.is_valid(row) && counts(row));
+                    let mut rows = rows.peekable();
+                    if rows.peek().is_some() {
+                        let set = self.groups[*group].get_or_insert_default();
+                        set.extend(rows.map(|row| numbers.value(row)));
+                    }
+                } else {
+                    for (row, &group) in groups.iter().enumerate() {
+                        if numbers.is_valid(row) && counts(row) {
+                            let set = self.groups[group].get_or_insert_default();
+                            set.insert(numbers.value(row));
+                        }
                     }
                 }
             }

@@ -102,6 +102,25 @@ impl Bitmap {
         bytes
     }
 
+    /// Adds numbers, quickest when they rise.
+    pub fn extend(&mut self, values: impl Iterator<Item = u64>) {
+        let mut rising = Vec::new();
+        let mut last = self.low.max();
+        for value in values {
+            match u32::try_from(value) {
+                Ok(low) if last.is_none_or(|last| low > last) => {
+                    rising.push(low);
+                    last = Some(low);
+                }
+                _ => self.insert(value),
+            }
+        }
+        // One that was out of order may have got between them.
+        if self.low.append(rising.iter().copied()).is_err() {
+            self.low.extend(rising);
+        }
+    }
+
     /// Adds a number.
     pub fn insert(&mut self, value: u64) {
         match u32::try_from(value) {

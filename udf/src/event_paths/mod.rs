@@ -113,6 +113,13 @@ impl EventPaths {
 
     /// Takes the events of one time, in the order of their names.
     fn settle(&mut self) {
+        // Mostly nothing else happens at the same time.
+        if let [event] = self.now.as_slice() {
+            let event = *event;
+            self.now.clear();
+            self.step(event);
+            return;
+        }
         if self.now.len() > 1 {
             let names = &self.names;
             let key = |event: &PathEvent| (names.text(event.name), !event.begins, !event.ends);

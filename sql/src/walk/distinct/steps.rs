@@ -35,6 +35,43 @@ pub(super) struct TimeSteps {
     schema: SchemaRef,
     /// In order of time.
     steps: Vec<Step>,
+    grid: Option<Grid>,
+}
+
+/// Steps of one length side by side, such as days: found by a division.
+struct Grid {
+    origin: i64,
+    length: i64,
+    /// One more than the number of the step at each place; 0 is none that is known.
+    numbers: Vec<u32>,
+}
+
+/// So many steps may lie before the first one that is found.
+const GRID_BEFORE: i64 = 1 << 12;
+
+impl Grid {
+    fn place(&self, ts: i64) -> Option<usize> {
+        // Both are far from where numbers end, whatever the time.
+        let since = ts.checked_sub(self.origin)?;
+        usize::try_from(since / self.length).ok().filter(|_| since >= 0)
+    }
+
+    fn find(&self, ts: i64) -> Option<Step> {
+        let place = self.place(ts)?;
+        let number = self.numbers.get(place)?.checked_sub(1)?;
+        let first = self.origin + place as i64 * self.length;
+        Some(Step { first, last: first + self.length - 1, number })
+    }
+
+    fn add(&mut self, step: Step) {
+        let is_whole = step.last - step.first + 1 == self.length
+            && (step.first - self.origin) % self.length == 0;
+        let place = self.place(step.first).filter(|place| is_whole && *place < STEPS_MAX);
+        if let Some(place) = place {
+            self.numbers.resize(self.numbers.len().max(place + 1), 0);
+            self.numbers[place] = step.number + 1;
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +94,7 @@ impl TimeSteps {
             })
         });
         let schema = Arc::new(Schema::new(vec![time]));
-        Some(Self { column, expression: moved.ok()?.data, schema, steps: Vec::new() })
+        Some(Self { column, expression: moved.ok()?.data, schema, steps: Vec::new(), grid: None })
     }
 
     /// Adds the number of each row's step; `false` when there are too many, or a time is NULL or
@@ -76,7 +113,8 @@ impl TimeSteps {
         let mut step = Step { first: 1, last: 0, number: 0 };
         for &ts in times.values() {
             if ts < step.first || ts > step.last {
-                let found = match self.find(ts) {
+                let on_grid = self.grid.as_ref().and_then(|grid| grid.find(ts));
+                let found = match on_grid.or_else(|| self.find(ts)) {
                     Some(found) => Some(found),
                     None => self.discover(ts, values)?,
                 };
@@ -118,6 +156,12 @@ impl TimeSteps {
         values.number(&value, &mut number)?;
         let step = Step { first: span.0, last: span.1, number: number[0] };
         self.steps.insert(after, step);
+        let length = step.last - step.first + 1;
+        let grid = self.grid.get_or_insert_with(|| {
+            let origin = step.first.saturating_sub(length.saturating_mul(GRID_BEFORE));
+            Grid { origin, length, numbers: Vec::new() }
+        });
+        grid.add(step);
         Ok(Some(step))
     }
 
@@ -203,7 +247,8 @@ impl TimeSteps {
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        self.steps.capacity() * size_of::<Step>()
+        let grid = self.grid.as_ref().map_or(0, |grid| grid.numbers.capacity());
+        self.steps.capacity() * size_of::<Step>() + grid * size_of::<u32>()
     }
 }
 
