@@ -124,6 +124,9 @@ fn kept_by_statistics(
     Ok(left)
 }
 
+/// With more identifiers than this, a look at each group is quicker.
+const IDENTIFIERS_FEW: usize = 16;
+
 /// Leaves out files and rows by the customers in them, as their indexes say.
 async fn kept_by_customers(
     pinned: &Pinned,
@@ -131,15 +134,22 @@ async fn kept_by_customers(
     wanted: &RoaringBitmap,
     report: &mut PruningReport,
 ) -> Result<Vec<FileSelection>> {
-    let wanted = wanted_by_identifier(pinned, wanted);
+    let few = few_identifiers(pinned, wanted);
+    let wanted = match few {
+        Some(_) => Vec::new(),
+        None => wanted_by_identifier(pinned, wanted),
+    };
     let ranges = |file: DataFile| {
-        let wanted = &wanted;
+        let (wanted, few) = (&wanted, &few);
         async move {
             let index = pinned.store().file_index(&file).await?;
             // An identifier that the map does not know cannot be left out.
             let is_wanted = |identifier: u32| *wanted.get(identifier as usize).unwrap_or(&true);
-            let ranges = joined_over_gaps(index.row_ranges(is_wanted));
-            Ok::<_, crate::Error>((file, ranges))
+            let ranges = match few {
+                Some(few) => index.row_ranges_of(few),
+                None => index.row_ranges(is_wanted),
+            };
+            Ok::<_, crate::Error>((file, joined_over_gaps(ranges)))
         }
     };
     let found = stream::iter(files).map(ranges).buffered(INDEXES_AT_ONCE);
@@ -156,6 +166,19 @@ async fn kept_by_customers(
         left.push(FileSelection { file, rows });
     }
     Ok(left)
+}
+
+/// The identifiers of the wanted customers, when there are only a few. All identifiers of a
+/// snapshot's files are in its map.
+fn few_identifiers(pinned: &Pinned, wanted: &RoaringBitmap) -> Option<Vec<u32>> {
+    if wanted.len() > IDENTIFIERS_FEW as u64 {
+        return None;
+    }
+    let map = pinned.identities();
+    let known = wanted.iter().filter(|&customer| (customer as usize) < map.len());
+    let identifiers = known.flat_map(|customer| map.identifiers_of(customer).to_vec());
+    let identifiers = identifiers.take(IDENTIFIERS_FEW + 1).collect::<Vec<_>>();
+    (identifiers.len() <= IDENTIFIERS_FEW).then_some(identifiers)
 }
 
 /// Whether each identifier belongs to a wanted customer, by its number.

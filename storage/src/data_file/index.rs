@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 use std::io::Read;
 use std::ops::Range;
 
+/// So many identifiers are compared with one that is wanted before the next one is.
+const IDENTIFIERS_AT_ONCE: usize = 256;
+
 /// The parsed index of one data file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileIndex {
@@ -93,6 +96,47 @@ impl FileIndex {
             match ranges.last_mut() {
                 Some(last) if last.end == group.rows.start => last.end = group.rows.end,
                 _ => ranges.push(group.rows),
+            }
+        }
+        ranges
+    }
+
+    /// The same for a few identifiers, without a look at each group.
+    ///
+    /// ```
+    /// # use habitue_storage::data_file::FileIndexBuilder;
+    /// # let mut builder = FileIndexBuilder::default();
+    /// # for (identifier, rows) in [(Some(3), 10), (Some(7), 5), (Some(8), 1), (None, 4)] {
+    /// #     for _ in 0..rows {
+    /// #         builder.push(identifier, identifier)?;
+    /// #     }
+    /// # }
+    /// # let index = builder.finish();
+    /// assert_eq!(index.row_ranges_of(&[8, 3, 99]), [0..10, 15..16]);
+    /// # Ok::<(), habitue_storage::Error>(())
+    /// ```
+    pub fn row_ranges_of(&self, wanted: &[u32]) -> Vec<Range<u32>> {
+        let mut ranges: Vec<Range<u32>> = Vec::new();
+        for (chunk, identifiers) in self.identifiers.chunks(IDENTIFIERS_AT_ONCE).enumerate() {
+            // One comparison of all with each: the machine does many of them in one step.
+            let is_there = |wanted: &u32| {
+                identifiers.iter().fold(false, |found, identifier| found | (identifier == wanted))
+            };
+            if !wanted.iter().any(is_there) {
+                continue;
+            }
+            for (place, identifier) in identifiers.iter().enumerate() {
+                if !wanted.contains(identifier) {
+                    continue;
+                }
+                let place = (chunk * IDENTIFIERS_AT_ONCE + place) as u32;
+                let group = self.group_start.partition_point(|&start| start <= place) - 1;
+                let rows = self.group(group).rows;
+                match ranges.last_mut() {
+                    // Also the same group again, by another identifier of it.
+                    Some(last) if last.end >= rows.start => last.end = rows.end,
+                    _ => ranges.push(rows),
+                }
             }
         }
         ranges

@@ -57,6 +57,17 @@ proptest! {
         prop_assert_eq!(FileIndex::decode("p", &bytes, rows.len() as u64).unwrap(), index);
     }
 
+    // If this fails, events of one customer are missing where few customers are asked for.
+    #[test]
+    fn a_few_identifiers_have_the_same_rows_as_many(
+        rows in rows(),
+        wanted in prop::collection::vec(0..60_u32, 0..9),
+    ) {
+        let index = index_of(&rows);
+        let expected = index.row_ranges(|identifier| wanted.contains(&identifier));
+        prop_assert_eq!(index.row_ranges_of(&wanted), expected);
+    }
+
     // If this fails, a damaged or malicious file takes the process down.
     #[test]
     fn hostile_bytes_are_an_error_or_a_sound_index(
