@@ -43,16 +43,18 @@ def duckdb_funnel():
     text = (f"WITH l0 AS (SELECT customer_id, {US} us, event_name e, "
             f"CASE WHEN event_name = '{STEPS[0]}' THEN {US} END c0 FROM {{events}} "
             f"WHERE event_name IN ({IN_STEPS}))")
-    for level in range(1, len(STEPS) + 1):
+    for level in range(1, len(STEPS)):
         reach = f"max(c{level - 1}) OVER ({BY}) s{level}"
-        step = (f"CASE WHEN e = '{STEPS[level]}' AND us - s{level} <= {WEEK} THEN s{level} END"
-                if level < len(STEPS) else "NULL")
+        step = (f"CASE WHEN e = '{STEPS[level]}' AND us - s{level} <= {WEEK} "
+                f"THEN s{level} END c{level}")
         text += (f", w{level} AS (SELECT *, {reach} FROM l{level - 1}), "
-                 f"l{level} AS (SELECT *, {step} c{level} FROM w{level})")
-    reached = " UNION ALL ".join(
-        f"SELECT {level} step, count(DISTINCT customer_id) FILTER (WHERE s{level} IS NOT NULL) "
-        f"FROM l{len(STEPS)}" for level in range(1, len(STEPS) + 1))
-    return f"{text} {reached} ORDER BY 1"
+                 f"l{level} AS (SELECT *, {step} FROM w{level})")
+    last = len(STEPS) - 1
+    depth = f"WHEN c{last} IS NOT NULL THEN {len(STEPS)}" + "".join(
+        f" WHEN s{level} IS NOT NULL THEN {level}" for level in range(last, 0, -1))
+    return (f"{text}, d AS (SELECT max(CASE {depth} ELSE 0 END) depth FROM l{last} "
+            f"GROUP BY customer_id) SELECT k, count(*) FROM d, range(1, {len(STEPS) + 1}) v(k) "
+            "WHERE depth >= k GROUP BY k ORDER BY k")
 
 
 DUCKDB = {

@@ -6,6 +6,7 @@ use super::rows::{CustomerRows, steps};
 use arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray,
 };
+use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use datafusion::error::Result;
 use habitue_udf::attribution::{Attribution, AttributionRule, TouchEvent};
@@ -53,14 +54,15 @@ impl Folding for Shares {
         let columns = rows.batch.columns();
         let ts = steps(&columns[1])?;
         let touches = self.names.of(&columns[2], self.attribution.names());
-        let is_goal = columns[3].as_boolean();
+        let is_goal = prep_null_mask_filter(columns[3].as_boolean());
+        let is_goal = is_goal.values();
         let amounts = columns[4].as_primitive::<Decimal128Type>();
         for range in &rows.ranges {
             if !range.continues {
                 self.attribution.begin_customer();
             }
             for row in range.rows.clone() {
-                let is_goal = is_goal.is_valid(row) && is_goal.value(row);
+                let is_goal = is_goal.value(row);
                 let touch = touches[row];
                 if (touch.is_none() && !is_goal) || ts.is_null(row) {
                     continue;

@@ -160,7 +160,12 @@ impl Attribution {
             let names = &self.names;
             self.now.sort_by(|a, b| names.text(a.name).cmp(names.text(b.name)));
         }
-        self.touches.extend(self.now.drain(..));
+        match self.now.len() {
+            0 => {}
+            // Mostly nothing else happens at the same time.
+            1 => self.touches.extend(self.now.pop()),
+            _ => self.touches.extend(self.now.drain(..)),
+        }
         if self.goals.is_empty() {
             return;
         }

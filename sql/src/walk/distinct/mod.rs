@@ -13,7 +13,7 @@ use crate::walk::label_columns::{answered, numbered_labels};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -21,6 +21,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Distribution, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode,
@@ -77,6 +78,15 @@ impl CustomerDistinctExec {
             return Ok(None);
         }
         let mut input = aggregation.input().clone();
+        // What a projection computes is computed here, where steps of time need no computing.
+        while let Some(below) = input.downcast_ref::<ProjectionExec>() {
+            let computed = expressions.iter().map(|group| through(group, below));
+            let Some(computed) = computed.collect::<Result<Option<Vec<_>>>>()? else {
+                break;
+            };
+            let next = below.input().clone();
+            (expressions, input) = (computed, next);
+        }
         numbered_labels(&input, &mut expressions);
         if let Some((answering, placed)) = answered(&input, &expressions)? {
             (input, expressions) = (answering, placed);
@@ -117,6 +127,24 @@ impl CustomerDistinctExec {
         let metrics = ExecutionPlanMetricsSet::new();
         Some(Self { output: Output::Counts(places), properties, metrics, ..self.clone() })
     }
+}
+
+/// The expression over the input of a projection; `None` when that answers differently each time.
+fn through(
+    group: &Arc<dyn PhysicalExpr>,
+    projection: &ProjectionExec,
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let columns = projection.expr();
+    let moved = Arc::clone(group).transform_down(|part| {
+        let below = part.downcast_ref::<Column>().and_then(|column| columns.get(column.index()));
+        Ok(match below {
+            Some(below) => Transformed::new(below.expr.clone(), true, TreeNodeRecursion::Jump),
+            None => Transformed::no(part),
+        })
+    });
+    let moved = moved?.data;
+    let is_volatile = moved.exists(|part| Ok(part.is_volatile_node()))?;
+    Ok((!is_volatile).then_some(moved))
 }
 
 fn is_whole(aggregation: &AggregateExec) -> bool {
