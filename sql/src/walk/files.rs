@@ -151,7 +151,7 @@ impl Making<'_> {
         });
         let made = made.join().await.map_err(joined)?;
         let unlike = || DataFusionError::Internal("files hold columns of several kinds".into());
-        Ok(made.ok_or_else(unlike)?)
+        made.ok_or_else(unlike)
     }
 
     /// Where each row comes from.

@@ -25,7 +25,7 @@ pub(super) enum KernelKind {
     /// `min` and `max` of whole numbers and times.
     Extreme { largest: bool, data_type: DataType },
     /// `window_funnel` over rows in order of time.
-    Funnel(SortedFunnel),
+    Funnel(Box<SortedFunnel>),
     /// The engine's.
     Stock,
 }
@@ -47,7 +47,7 @@ pub(super) struct GroupedRows<'a> {
 pub(super) enum Kernel {
     Count(Vec<i64>),
     Extreme { largest: bool, data_type: DataType, values: Vec<Option<i64>> },
-    Funnel(SortedFunnel),
+    Funnel(Box<SortedFunnel>),
     Stock(Box<dyn GroupsAccumulator>),
 }
 
@@ -63,7 +63,7 @@ impl KernelKind {
             return Ok(Self::Stock);
         }
         if let Some(funnel) = sorted_funnel(function, key, input)? {
-            return Ok(Self::Funnel(funnel));
+            return Ok(Self::Funnel(Box::new(funnel)));
         }
         let [argument] = arguments.as_slice() else {
             return Ok(Self::Stock);

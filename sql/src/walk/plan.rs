@@ -295,7 +295,7 @@ async fn indexed(
     files: &[&DataFile],
     identities: &IdentityMap,
 ) -> Result<Vec<Part>> {
-    let files = files.iter().map(|file| DataFile::clone(file)).collect::<Vec<_>>();
+    let files = files.iter().copied().cloned().collect::<Vec<_>>();
     let indexed = |file: DataFile| async move {
         let index = store.file_index(&file).await?;
         let identifiers = match has_split_groups(&index, identities) {

@@ -113,15 +113,14 @@ struct OpenGroup {
 
 impl OpenGroup {
     fn observe(&mut self, rule: &FunnelRule, event: Event) {
-        match self.moment.last_mut() {
-            Some(last) if last.ts == event.ts => {
-                if rule.is_plain() {
-                    last.mask |= event.mask;
-                    return;
-                }
+        let now = self.moment.last_mut().filter(|last| last.ts == event.ts);
+        match now {
+            Some(last) if rule.is_plain() => {
+                last.mask |= event.mask;
+                return;
             }
-            Some(_) => self.pass(rule),
-            None => {}
+            Some(_) => {}
+            None => self.pass(rule),
         }
         self.moment.push(event);
     }
