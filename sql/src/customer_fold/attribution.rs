@@ -54,8 +54,11 @@ impl Folding for Shares {
         let columns = rows.batch.columns();
         let ts = steps(&columns[1])?;
         let touches = self.names.of(&columns[2], self.attribution.names());
-        let is_goal = prep_null_mask_filter(columns[3].as_boolean());
-        let is_goal = is_goal.values();
+        let goals = columns[3].as_boolean();
+        let is_goal = match goals.null_count() {
+            0 => goals.values().clone(),
+            _ => prep_null_mask_filter(goals).values().clone(),
+        };
         let amounts = columns[4].as_primitive::<Decimal128Type>();
         for range in &rows.ranges {
             if !range.continues {

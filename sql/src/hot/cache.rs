@@ -276,9 +276,12 @@ impl State {
             needs.bytes_missing += missing;
             if *is_made && missing > 0 {
                 needs.bytes_passing += missing;
-                if kept(path, ORDER).is_none() {
-                    needs.bytes_missing += rows * size_of::<u32>();
-                    needs.bytes_passing += rows * size_of::<i64>();
+                match kept(path, ORDER) {
+                    Some(kept) => needs.held.push(kept.column.clone()),
+                    None => {
+                        needs.bytes_missing += rows.saturating_mul(size_of::<u32>());
+                        needs.bytes_passing += rows.saturating_mul(size_of::<i64>());
+                    }
                 }
             }
         }
