@@ -43,7 +43,8 @@ impl Arrangement {
         let mut spans = vec![(0, 0); runs.customers() as usize + 1];
         let mut free = 0_u32;
         let mut place = |owner: Owner| -> Option<()> {
-            let rows = runs.of(owner).iter().map(|run| run.rows).sum::<u32>();
+            let rows = runs.of(owner).iter().map(|run| u64::from(run.rows)).sum::<u64>();
+            let rows = u32::try_from(rows).ok()?;
             spans[owner.place(runs.customers() as usize)] = (free, rows);
             free = free.checked_add(rows)?;
             Some(())

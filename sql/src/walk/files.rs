@@ -1,11 +1,14 @@
 //! The decoded columns of what a walk reads.
 
-use crate::hot::{HotColumn, HotColumns, ORDER, Room, Wanted, arranged, decode, times_of_all};
+use crate::hot::{
+    ColumnKind, HotColumn, HotColumns, ORDER, Room, Wanted, arranged, decode, times_of_all,
+};
 use crate::walk::arrangement::Arrangement;
 use crate::walk::plan::file_runs;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryReservation;
 use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::event::{TS, file_schema};
 use habitue_storage::log::action::DataFile;
@@ -136,6 +139,7 @@ impl Making<'_> {
     }
 
     async fn make(&self, missing: SchemaRef) -> Result<Vec<HotColumn>> {
+        let _passing = self.passing(&missing)?;
         let order = self.order().await?;
         let by_file = self.of_files(missing.clone()).await?;
         let (arrangement, threads) = (self.arrangement.clone(), self.files.threads);
@@ -152,6 +156,19 @@ impl Making<'_> {
         let made = made.join().await.map_err(joined)?;
         let unlike = || DataFusionError::Internal("files hold columns of several kinds".into());
         made.ok_or_else(unlike)
+    }
+
+    /// The memory of what is decoded for the moment, columns and, for the order, times.
+    fn passing(&self, missing: &Schema) -> Result<MemoryReservation> {
+        let fields = missing.fields().iter();
+        let kinds = fields.filter_map(|field| ColumnKind::of(field.name(), field.data_type()));
+        let columns = kinds.map(ColumnKind::bytes_per_row).sum::<usize>();
+        let bytes = self.arrangement.rows() as usize * columns.max(size_of::<i64>());
+        self.files.hot.reserve(bytes).ok_or_else(|| {
+            DataFusionError::ResourcesExhausted(format!(
+                "the memory limit leaves no room to arrange columns. wanted={bytes} bytes"
+            ))
+        })
     }
 
     /// Where each row comes from.
