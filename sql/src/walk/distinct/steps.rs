@@ -137,7 +137,7 @@ impl TimeSteps {
 
     /// Finds the step of a time that lies on none of those that are known.
     fn discover(&mut self, ts: i64, values: &mut ValueNumbers) -> Result<Option<Step>> {
-        if ts.abs() >= TIME_MAX || self.steps.len() > STEPS_MAX {
+        if !(-TIME_MAX..TIME_MAX).contains(&ts) || self.steps.len() > STEPS_MAX {
             return Ok(None);
         }
         let after = self.steps.partition_point(|step| step.first <= ts);
@@ -362,5 +362,6 @@ mod tests {
         assert!(TimeSteps::of(&divided(-5), &schema).is_none());
         assert!(TimeSteps::of(&col("ts", &schema).unwrap(), &schema).is_none());
         assert!(numbers(&divided(1000), &[i64::MAX]).is_none());
+        assert!(numbers(&divided(1000), &[i64::MIN]).is_none());
     }
 }
