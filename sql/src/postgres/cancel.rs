@@ -69,11 +69,21 @@ impl CancelTicket {
         Self { server: server.clone(), number, key, wishes }
     }
 
-    /// Hears the wishes that come from now on.
+    /// Hears the wishes that were not forgotten, also those that came before the statement began: a
+    /// client may cancel while its statement is still being read or planned.
     pub(super) fn wishes(&self) -> watch::Receiver<u64> {
-        let mut wishes = self.wishes.clone();
-        wishes.mark_unchanged();
-        wishes
+        self.wishes.clone()
+    }
+
+    /// What was wished until now was for statements that are over.
+    pub(super) fn forget(&mut self) {
+        self.wishes.mark_unchanged();
+    }
+
+    /// Forgets each wish that comes; never returns.
+    pub(super) async fn forget_what_comes(&mut self) {
+        while self.wishes.changed().await.is_ok() {}
+        std::future::pending::<()>().await;
     }
 }
 

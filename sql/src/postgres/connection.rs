@@ -55,6 +55,8 @@ pub(super) struct Connection {
     ticket: CancelTicket,
     hangup: Hangup,
     transaction: TransactionStatus,
+    /// The client was told that the next statement may come, and has sent nothing since.
+    is_ready: bool,
     /// Something was changed since `BEGIN`.
     changed: bool,
 }
@@ -120,6 +122,7 @@ impl Connection {
             ticket,
             hangup,
             transaction: TransactionStatus::Idle,
+            is_ready: true,
             changed: false,
         })
     }
@@ -130,7 +133,11 @@ impl Connection {
             let idle = self.server.limits.session_idle_max;
             let asked = self.server.shutdown.clone().asked();
             let message = tokio::select! {
+                // A statement that has come is looked at before a wish: it is what is to end.
+                biased;
                 message = timeout(idle, self.socket.next()) => message,
+                // Between statements there is nothing to end.
+                () = self.ticket.forget_what_comes(), if self.is_ready => return Ok(()),
                 () = asked => {
                     let error = fatal(SHUTTING_DOWN, "the server is shutting down");
                     return self.end(error).await;
@@ -145,6 +152,7 @@ impl Connection {
                     return self.end(fatal("57P05", message)).await;
                 }
             };
+            self.is_ready = false;
             match self.answer(message).await {
                 Ok(()) => {}
                 Err(PgWireError::IoError(error)) => return Err(error),
@@ -209,6 +217,8 @@ impl Connection {
 
     /// Says that the next statement may come.
     pub(super) async fn ready(&mut self) -> PgWireResult<()> {
+        self.ticket.forget();
+        self.is_ready = true;
         let ready = ReadyForQuery::new(self.transaction);
         self.feed(PgWireBackendMessage::ReadyForQuery(ready)).await?;
         self.flush().await

@@ -16,6 +16,7 @@ mod query;
 mod rights;
 mod settings;
 mod turns;
+mod workers;
 
 pub use answer::Answer;
 pub(crate) use answer::{counted, message_schema};

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
@@ -90,18 +90,15 @@ impl Query {
     /// Runs the plan of a client's query when its turn has come; its rows are computed as they are
     /// read.
     pub(crate) async fn answer_in_turn(&self, plan: LogicalPlan) -> Result<Answer> {
-        self.answer_when(plan, self.turns.as_ref()).await
+        self.refuse_local_files(&plan)?;
+        self.answer_of(self.execute_in_turn(plan)).await
     }
 
     /// Runs a plan that is part of a statement whose turn it is; its rows are computed as they are
     /// read.
     pub(crate) async fn answer(&self, plan: LogicalPlan) -> Result<Answer> {
-        self.answer_when(plan, None).await
-    }
-
-    async fn answer_when(&self, plan: LogicalPlan, turns: Option<&Turns>) -> Result<Answer> {
         self.refuse_local_files(&plan)?;
-        self.answer_of(self.execute(plan, turns)).await
+        self.answer_of(self.execute(plan)).await
     }
 
     /// Runs a query in which `now()` is this time.
@@ -109,7 +106,7 @@ impl Query {
         self.answer_of(async {
             let state = self.state_at(now);
             let plan = state.create_physical_plan(&plan).await?;
-            Ok(execute_stream(plan, state.task_ctx())?)
+            self.start(plan, &state)
         })
         .await
     }
@@ -139,26 +136,45 @@ impl Query {
         Ok(Answer::of_stream(Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
     }
 
-    async fn execute(
-        &self,
-        plan: LogicalPlan,
-        turns: Option<&Turns>,
-    ) -> Result<SendableRecordBatchStream> {
-        if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
-            let _turn = match turns.filter(|_| matches!(plan, LogicalPlan::Ddl(_))) {
-                Some(turns) => Some(turns.take(Length::Long).await),
-                None => None,
+    async fn execute_in_turn(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let Some(turns) = &self.turns else { return self.execute(plan).await };
+        if let LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) = plan {
+            let _turn = match plan {
+                LogicalPlan::Ddl(_) => Some(turns.take(Length::Long).await),
+                _ => None,
             };
+            return self.execute(plan).await;
+        }
+        let state = self.context.state();
+        let plan = state.create_physical_plan(&plan).await?;
+        let length = length_of(plan.as_ref());
+        let turn = turns.take(length).await;
+        Ok(match length {
+            Length::Short => in_turn(Some(turn), execute_stream(plan, state.task_ctx())?),
+            Length::Long => turns.workers().execute(plan, state.task_ctx(), turn)?,
+        })
+    }
+
+    async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
             let frame = self.context.execute_logical_plan(plan).await?;
             return Ok(frame.execute_stream().await?);
         }
         let state = self.context.state();
         let plan = state.create_physical_plan(&plan).await?;
-        let turn = match turns {
-            Some(turns) => Some(turns.take(length_of(plan.as_ref())).await),
-            None => None,
-        };
-        Ok(in_turn(turn, execute_stream(plan, state.task_ctx())?))
+        self.start(plan, &state)
+    }
+
+    /// Starts a plan of a statement that changes something; on a server that counts as long.
+    fn start(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(match &self.turns {
+            Some(turns) => turns.workers().execute(plan, state.task_ctx(), ())?,
+            None => execute_stream(plan, state.task_ctx())?,
+        })
     }
 
     fn refuse_local_files(&self, plan: &LogicalPlan) -> Result<()> {

@@ -7,6 +7,7 @@
 //! that its plan reads, after everything is pruned that can be.
 
 use crate::events::EventScanExec;
+use crate::session::workers::Workers;
 use crate::walk::CustomerWalkExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -28,6 +29,7 @@ const SMALL_INPUTS: [&str; 5] =
 pub struct Turns {
     all: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    workers: Arc<Workers>,
     at_once: usize,
 }
 
@@ -40,6 +42,7 @@ impl Turns {
         Self {
             all: Arc::new(Semaphore::new(at_once)),
             long: Arc::new(Semaphore::new(long_at_once)),
+            workers: Arc::default(),
             at_once,
         }
     }
@@ -47,6 +50,11 @@ impl Turns {
     /// How many statements run at a time.
     pub fn at_once(&self) -> usize {
         self.at_once
+    }
+
+    /// The threads that long statements compute on.
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// Waits for a place.

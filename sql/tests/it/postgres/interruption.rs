@@ -3,6 +3,8 @@
 use crate::postgres::Served;
 use habitue_sql::access::{ServerLimits, Turns};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
@@ -33,6 +35,66 @@ async fn a_cancelled_statement_gives_its_slot_back() {
     timeout(PATIENCE, cancelled).await.unwrap();
     assert_eq!(running.await.unwrap().0, "57014");
     assert_eq!(timeout(PATIENCE, other.value("SELECT 1")).await.unwrap(), "1");
+}
+
+fn message(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u32 + 4).to_be_bytes();
+    [kind.as_slice(), &length, body].concat()
+}
+
+/// Reads messages until one of this kind has come.
+async fn read_until(stream: &mut TcpStream, kind: u8) -> Vec<(u8, Vec<u8>)> {
+    let mut messages = Vec::new();
+    while messages.last().is_none_or(|(last, _)| *last != kind) {
+        let came = stream.read_u8().await.unwrap();
+        let mut body = vec![0; stream.read_u32().await.unwrap() as usize - 4];
+        stream.read_exact(&mut body).await.unwrap();
+        messages.push((came, body));
+    }
+    messages
+}
+
+fn body_of(messages: &[(u8, Vec<u8>)], kind: u8) -> &[u8] {
+    &messages.iter().find(|(came, _)| *came == kind).unwrap().1
+}
+
+/// Asks for the end of what the connection with this key runs, and waits until the server heard it.
+async fn cancel(served: &Served, key: &[u8]) {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let request = [&80_877_102_u32.to_be_bytes(), key].concat();
+    stream.write_all(&message(None, &request)).await.unwrap();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+}
+
+/// Parses a statement, cancels, and runs it.
+async fn cancelled_before_it_runs(served: &Served) -> Vec<(u8, Vec<u8>)> {
+    let mut shop = TcpStream::connect(served.address).await.unwrap();
+    shop.write_all(&message(None, b"\x00\x03\x00\x00user\0ada\0\0")).await.unwrap();
+    let greeting = read_until(&mut shop, b'Z').await;
+    let key = body_of(&greeting, b'K');
+    cancel(served, key).await;
+    let parse = message(Some(b'P'), format!("\0{LONG}\0\0\0").as_bytes());
+    shop.write_all(&[parse, message(Some(b'H'), b"")].concat()).await.unwrap();
+    read_until(&mut shop, b'1').await;
+    cancel(served, key).await;
+    let bind = message(Some(b'B'), &[0; 8]);
+    let execute = message(Some(b'E'), &[0; 5]);
+    shop.write_all(&[bind, execute, message(Some(b'S'), b"")].concat()).await.unwrap();
+    let mut answer = read_until(&mut shop, b'Z').await;
+    // A wish is for one statement, not for the next.
+    shop.write_all(&message(Some(b'Q'), b"SELECT 1\0")).await.unwrap();
+    answer.extend(read_until(&mut shop, b'Z').await);
+    answer
+}
+
+// If this fails, a client that cancels while the server still plans waits until the statement ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_is_cancelled_before_it_runs_does_not_run() {
+    let served = Served::with_limits(one_slot()).await;
+    let answer = timeout(PATIENCE, cancelled_before_it_runs(&served)).await.unwrap();
+    let error = String::from_utf8_lossy(body_of(&answer, b'E'));
+    assert!(error.contains("57014"), "{error}");
+    assert_eq!(body_of(&answer, b'D'), b"\0\x01\0\0\0\x011");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
