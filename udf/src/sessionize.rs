@@ -59,6 +59,20 @@ impl Sessions {
         self.last = Some(ts);
         self.session
     }
+
+    /// The sessions of the next rows, added to `sessions`.
+    pub fn observe_all(&mut self, times: &[i64], gap: i64, sessions: &mut Vec<i64>) {
+        let Some(&first) = times.first() else {
+            return;
+        };
+        let mut session = self.observe(first, gap);
+        sessions.push(session);
+        sessions.extend(times.windows(2).map(|pair| {
+            session += i64::from(pair[1].saturating_sub(pair[0]) > gap);
+            session
+        }));
+        (self.last, self.session) = (times.last().copied(), session);
+    }
 }
 
 /// The window function `sessionize`.
@@ -193,6 +207,20 @@ mod tests {
     fn row_order_changes_no_number() {
         let ts = vec![Some(11), Some(5), None, Some(0)];
         assert_eq!(numbers(ts, 5), [Some(2), Some(1), None, Some(1)]);
+    }
+
+    #[test]
+    fn many_rows_at_once_are_numbered_as_one_by_one() {
+        let times = [0, 5, 11, 11, 30, 31, 50];
+        let mut walk = Sessions::default();
+        let expected = times.map(|ts| walk.observe(ts, 5));
+        for split in 0..=times.len() {
+            let (mut walk, mut numbers) = (Sessions::default(), Vec::new());
+            let (first, others) = times.split_at(split);
+            walk.observe_all(first, 5, &mut numbers);
+            walk.observe_all(others, 5, &mut numbers);
+            assert_eq!(numbers, expected);
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! engine that works on numbered groups can be used.
 
 use crate::walk::kernel::{GroupedRows, Kernel, KernelKind};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use crate::walk::owned::{OwnedRows, owned_rows};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -173,7 +174,9 @@ impl ExecutionPlan for CustomerAggregateExec {
         let consumer = MemoryConsumer::new(format!("CustomerAggregateExec[{partition}]"));
         let reservation = consumer.register(context.memory_pool());
         let groups = Groups::new(self, reservation)?;
-        let input = self.input.execute(partition, context)?;
+        let reads = self.aggregates.iter();
+        let reads = reads.flat_map(|aggregate| aggregate.arguments.iter().chain(&aggregate.filter));
+        let input = owned_rows(&self.input, &self.key, reads, partition, context)?;
         let schema = self.schema();
         let given = schema.clone();
         let stream = stream::try_unfold(Some((input, groups)), move |state| {
@@ -182,9 +185,9 @@ impl ExecutionPlan for CustomerAggregateExec {
                 let Some((mut input, mut groups)) = state else {
                     return Ok(None);
                 };
-                while let Some(batch) = input.next().await.transpose()? {
+                while let Some(rows) = input.next().await.transpose()? {
                     let _timer = metrics.elapsed_compute().timer();
-                    groups.add(&batch)?;
+                    groups.add(&rows)?;
                     if groups.closed() >= groups_max {
                         let batch = groups.emit(&schema, groups.closed())?;
                         return Ok(Some((batch, Some((input, groups)))));
@@ -208,7 +211,6 @@ impl ExecutionPlan for CustomerAggregateExec {
 
 /// The groups that were not given yet; the last one may go on.
 struct Groups {
-    key: Arc<dyn PhysicalExpr>,
     keys: Vec<Option<i64>>,
     aggregates: Vec<(CountedAggregate, Kernel)>,
     reservation: MemoryReservation,
@@ -226,16 +228,16 @@ impl Groups {
         };
         let aggregates = plan.aggregates.iter().map(started).collect::<Result<_>>()?;
         let (keys, ranges, places) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { key: plan.key.clone(), keys, aggregates, reservation, ranges, places })
+        Ok(Self { keys, aggregates, reservation, ranges, places })
     }
 
     fn closed(&self) -> usize {
         self.keys.len().saturating_sub(1)
     }
 
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let keys = self.key.evaluate(batch)?.into_array(batch.num_rows())?;
-        let continues = self.place(keys.as_primitive::<Int64Type>());
+    fn add(&mut self, rows: &OwnedRows) -> Result<()> {
+        let continues = self.place(&rows.owners);
+        let batch = &rows.batch;
         let rows = GroupedRows {
             ranges: &self.ranges,
             continues,
@@ -256,18 +258,17 @@ impl Groups {
     }
 
     /// Finds the rows of each group; whether the first ones go on with the group before.
-    fn place(&mut self, keys: &Int64Array) -> bool {
+    fn place(&mut self, owners: &[(Option<i64>, usize)]) -> bool {
         let known = self.keys.len();
-        let first = (!keys.is_empty()).then(|| keys.is_valid(0).then(|| keys.value(0)));
-        let continues = first.is_some() && self.keys.last().copied() == first;
+        let continues = owners.first().is_some_and(|(first, _)| self.keys.last() == Some(first));
+        let new = owners.iter().skip(usize::from(continues));
+        self.keys.extend(new.map(|(key, _)| *key));
         self.ranges.clear();
-        let mut found = |key: Option<i64>, rows: Range<usize>| {
-            if !(continues && rows.start == 0) {
-                self.keys.push(key);
-            }
-            self.ranges.push(rows);
-        };
-        for_each_group(keys, &mut found);
+        let mut start = 0;
+        self.ranges.extend(owners.iter().map(|(_, rows)| {
+            start += rows;
+            start - rows..start
+        }));
         self.places.clear();
         if self.aggregates.iter().any(|(aggregate, _)| aggregate.kernel.is_stock()) {
             let first = known - usize::from(continues);
@@ -293,26 +294,6 @@ impl Groups {
             true => Ok(RecordBatch::new_empty(schema.clone())),
             false => self.emit(schema, self.keys.len()),
         }
-    }
-}
-
-/// The rows of equal keys that stand side by side.
-fn for_each_group(keys: &Int64Array, found: &mut impl FnMut(Option<i64>, Range<usize>)) {
-    if keys.null_count() > 0 {
-        let mut start = 0;
-        for end in 1..=keys.len() {
-            let key = |row: usize| keys.is_valid(row).then(|| keys.value(row));
-            if end == keys.len() || key(end) != key(start) {
-                found(key(start), start..end);
-                start = end;
-            }
-        }
-        return;
-    }
-    let mut start = 0;
-    for same in keys.values().chunk_by(|a, b| a == b) {
-        found(Some(same[0]), start..start + same.len());
-        start += same.len();
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct BatchMaker {
 /// How the values of a column are found.
 enum Source {
     Customer,
+    /// A number in each row that nobody looks at.
+    Unread,
     Time(usize),
     Identifier(usize),
     Decimal(usize),
@@ -42,10 +44,12 @@ enum Source {
 }
 
 impl BatchMaker {
-    pub(crate) fn new(
+    /// `reads_customer`: whether the column of customers is looked at.
+    pub(crate) fn new<'a>(
         schema: SchemaRef,
         files: Arc<LoadedFiles>,
-        columns: &[WalkColumn],
+        columns: impl Iterator<Item = &'a WalkColumn>,
+        reads_customer: bool,
     ) -> Result<Self> {
         let mut known: Vec<(usize, Arc<AllLabels>)> = Vec::new();
         let mut labels_of = |column: usize| {
@@ -56,8 +60,9 @@ impl BatchMaker {
                 labels
             })
         };
-        let columns = columns.iter().map(|column| {
+        let columns = columns.map(|column| {
             Ok(match column {
+                WalkColumn::Customer if !reads_customer => Source::Unread,
                 WalkColumn::Customer => Source::Customer,
                 WalkColumn::Time(column) => Source::Time(*column),
                 WalkColumn::Identifier(column) => Source::Identifier(*column),
@@ -89,6 +94,7 @@ impl BatchMaker {
         for (source, field) in self.columns.iter().zip(self.schema.fields()) {
             arrays.push(match source {
                 Source::Customer => customers(segments),
+                Source::Unread => Arc::new(Int64Array::from(vec![0; segments.rows])),
                 Source::Time(column) => {
                     times(self.files.column(*column), segments, field.data_type())
                 }
@@ -121,13 +127,10 @@ impl BatchMaker {
 fn customers(segments: &Segments) -> ArrayRef {
     let has_nobody = segments.owners.iter().any(|(owner, _)| *owner == Owner::Nobody);
     if has_nobody {
-        let rows = segments.owners.iter().flat_map(|&(owner, rows)| {
-            let customer = match owner {
-                Owner::Customer(customer) => Some(i64::from(customer)),
-                Owner::Nobody => None,
-            };
-            std::iter::repeat_n(customer, rows as usize)
-        });
+        let rows = segments
+            .owners
+            .iter()
+            .flat_map(|&(owner, rows)| std::iter::repeat_n(owner.customer_id(), rows as usize));
         return Arc::new(rows.collect::<Int64Array>());
     }
     let mut numbers = Vec::with_capacity(segments.rows);

@@ -4,8 +4,9 @@ use crate::events::PruningReport;
 use crate::walk::batch::BatchMaker;
 use crate::walk::files::{LoadedFiles, WalkFiles};
 use crate::walk::output::{AllLabels, LabelExpression, WalkColumn};
+use crate::walk::owned::OwnedRows;
 use crate::walk::runs::CustomerRuns;
-use crate::walk::segments::{RowTest, Walker};
+use crate::walk::segments::{RowTest, Segments, Walker};
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Statistics;
@@ -23,6 +24,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use roaring::RoaringBitmap;
 use std::fmt;
@@ -81,6 +83,49 @@ impl CustomerWalkExec {
         Self::new(self.source.clone(), schema, columns, statistics)
     }
 
+    /// The rows of a partition with whose they are. When it is not read, the column of customers
+    /// says nothing.
+    pub(super) fn owned_rows(
+        &self,
+        partition: usize,
+        context: &TaskContext,
+        reads_customer: bool,
+    ) -> BoxStream<'static, Result<OwnedRows>> {
+        self.rows(partition, context, reads_customer, |maker, segments| {
+            let batch = maker.batch(&segments)?;
+            let owners = segments.owners.into_iter();
+            let owners = owners.map(|(owner, rows)| (owner.customer_id(), rows as usize));
+            Ok(OwnedRows { batch, owners: owners.collect() })
+        })
+    }
+
+    /// What is made of the rows of a partition, some thousands at a time.
+    fn rows<T: Send + 'static>(
+        &self,
+        partition: usize,
+        context: &TaskContext,
+        reads_customer: bool,
+        make: impl Fn(&BatchMaker, Segments) -> Result<T> + Send + 'static,
+    ) -> BoxStream<'static, Result<T>> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let rows = context.session_config().batch_size();
+        let walk = self.clone();
+        let made = async move {
+            let files = walk.source.files.clone().load().await?;
+            let columns = walk.columns.iter();
+            let maker = BatchMaker::new(walk.schema(), files.clone(), columns, reads_customer)?;
+            let mut walker = walk.walker(partition, &files)?;
+            let next = move || -> Option<Result<T>> {
+                let _timer = metrics.elapsed_compute().timer();
+                let segments = walker.next_segments(rows);
+                metrics.record_output(segments.rows);
+                (segments.rows > 0).then(|| make(&maker, segments))
+            };
+            Ok::<_, DataFusionError>(stream::iter(std::iter::from_fn(next)))
+        };
+        stream::once(made).try_flatten().boxed()
+    }
+
     fn walker(&self, partition: usize, files: &Arc<LoadedFiles>) -> Result<Walker> {
         let source = &self.source;
         let partitions = source.runs.partitions(source.partitions)?;
@@ -90,8 +135,8 @@ impl CustomerWalkExec {
         walker.times = ts_place(&self.columns, source.ts).and(source.ts);
         for filter in &source.filters {
             let labels = AllLabels::of(files, filter.column);
-            let passes = Arc::new(labels.passes(filter.expression.as_ref())?);
-            walker.keep.push(RowTest { column: filter.column, passes });
+            let passes = labels.passes(filter.expression.as_ref())?;
+            walker.keep.push(RowTest::new(filter.column, passes));
         }
         Ok(walker)
     }
@@ -190,25 +235,9 @@ impl ExecutionPlan for CustomerWalkExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let rows = context.session_config().batch_size();
-        let walk = self.clone();
-        let schema = self.schema();
-        let given = schema.clone();
-        let batches = async move {
-            let files = walk.source.files.clone().load().await?;
-            let maker = BatchMaker::new(given, files.clone(), &walk.columns)?;
-            let mut walker = walk.walker(partition, &files)?;
-            let next = move || -> Option<Result<_>> {
-                let _timer = metrics.elapsed_compute().timer();
-                let segments = walker.next_segments(rows);
-                metrics.record_output(segments.rows);
-                (segments.rows > 0).then(|| maker.batch(&segments))
-            };
-            Ok::<_, DataFusionError>(stream::iter(std::iter::from_fn(next)))
-        };
-        let stream = stream::once(batches).try_flatten().boxed();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+        let batches =
+            self.rows(partition, &context, true, |maker, segments| maker.batch(&segments));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -32,6 +32,7 @@ mod files;
 mod kernel;
 mod label_columns;
 mod output;
+mod owned;
 mod plan;
 mod runs;
 mod segments;

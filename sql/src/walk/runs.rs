@@ -61,6 +61,14 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// The number that a query sees; none for nobody.
+    pub(crate) fn customer_id(self) -> Option<i64> {
+        match self {
+            Self::Customer(customer) => Some(i64::from(customer)),
+            Self::Nobody => None,
+        }
+    }
+
     pub(crate) fn place(self, customers: usize) -> usize {
         match self {
             Self::Customer(customer) => customer as usize,

@@ -20,6 +20,8 @@ pub(crate) struct Walker {
     next: Option<Owner>,
     /// The rows of the customer at hand that were not given yet; the next ones last.
     pending: Vec<Run>,
+    /// Room for rows while they are tested.
+    tested: Vec<Run>,
     owner: Owner,
 }
 
@@ -28,6 +30,20 @@ pub(crate) struct Walker {
 pub(crate) struct RowTest {
     pub(crate) column: usize,
     pub(crate) passes: Arc<Vec<Vec<bool>>>,
+    /// By file: the only code that passes, if it is one and of one byte.
+    only: Arc<Vec<Option<u8>>>,
+}
+
+impl RowTest {
+    pub(crate) fn new(column: usize, passes: Vec<Vec<bool>>) -> Self {
+        let only = |passes: &Vec<bool>| {
+            let mut codes = (0_u8..=u8::MAX).zip(passes).filter(|(_, passes)| **passes);
+            let first = codes.next()?.0;
+            (codes.next().is_none() && passes.len() <= 256).then_some(first)
+        };
+        let only = Arc::new(passes.iter().map(only).collect());
+        Self { column, passes: Arc::new(passes), only }
+    }
 }
 
 /// Rows in the order of the walk, and whose they are.
@@ -76,6 +92,7 @@ impl Walker {
             keep: Vec::new(),
             next: first,
             pending: Vec::new(),
+            tested: Vec::new(),
             owner: nobody,
         }
     }
@@ -146,7 +163,9 @@ impl Walker {
         let runs = self.runs.of(owner).iter().copied();
         self.pending.extend(runs.filter(|run| files.is_read(run.file)));
         for test in &self.keep {
-            self.pending = kept(&self.pending, test, files.column(test.column));
+            std::mem::swap(&mut self.pending, &mut self.tested);
+            self.pending.clear();
+            keep(&self.tested, test, files.column(test.column), &mut self.pending);
         }
         if let Some(times) = self.times
             && self.pending.len() > 1
@@ -182,22 +201,34 @@ fn bring_in_order(runs: &mut Vec<Run>, times: &[Option<Arc<HotColumn>>]) {
     }
 }
 
-/// The rows that pass a test.
-fn kept(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>]) -> Vec<Run> {
-    let mut kept = Vec::new();
+/// Adds the rows that pass a test.
+fn keep(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>], kept: &mut Vec<Run>) {
     for &run in runs {
         let passes = &test.passes[run.file as usize];
         let Some(labels) = labels[run.file as usize].as_ref().and_then(|column| column.labels())
         else {
             continue;
         };
-        match labels.codes() {
-            Codes::Narrow(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
-            Codes::Wide(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
-            Codes::Widest(codes) => keep_rows(run, &codes[run.range()], passes, &mut kept),
+        match (labels.codes(), test.only[run.file as usize]) {
+            (Codes::Narrow(codes), Some(only)) => keep_only(run, &codes[run.range()], only, kept),
+            (Codes::Narrow(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
+            (Codes::Wide(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
+            (Codes::Widest(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
         }
     }
-    kept
+}
+
+/// The same for one code, which is mostly rare.
+fn keep_only(run: Run, codes: &[u8], only: u8, kept: &mut Vec<Run>) {
+    for place in memchr::memchr_iter(only, codes) {
+        let start = run.start + place as u32;
+        match kept.last_mut() {
+            Some(last) if last.file == run.file && last.start + last.rows == start => {
+                last.rows += 1;
+            }
+            _ => kept.push(Run { start, rows: 1, ..run }),
+        }
+    }
 }
 
 fn keep_rows<C: Copy + TryInto<usize>>(

@@ -1,7 +1,8 @@
 //! `sessionize(ts, gap) OVER (PARTITION BY customer_id ORDER BY ts)` over rows that come customer
 //! by customer and in order of time: one pass, nothing is held but the last time of one customer.
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use crate::walk::owned::{OwnedRows, rows_of};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -16,6 +17,7 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use habitue_udf::sessionize::{SessionCall, SessionizeFunction, Sessions};
 use std::fmt;
 use std::sync::Arc;
@@ -69,6 +71,38 @@ impl SessionizeExec {
             properties: plan.properties().clone(),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+}
+
+impl SessionizeExec {
+    /// By what the rows are grouped: an expression over the input's columns, which come first here
+    /// too.
+    pub(super) fn key(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.key
+    }
+
+    /// The rows of a partition with whose they are.
+    pub(super) fn owned_rows(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+        reads_key: bool,
+    ) -> Result<BoxStream<'static, Result<OwnedRows>>> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let input = rows_of(&self.input, &self.key, reads_key, partition, context)?;
+        let schema = self.schema();
+        let mut walks = self.calls.iter().cloned().map(Walk::new).collect::<Vec<_>>();
+        let rows = input.map(move |rows| {
+            let OwnedRows { batch, owners } = rows?;
+            let _timer = metrics.elapsed_compute().timer();
+            let mut columns = batch.columns().to_vec();
+            for walk in &mut walks {
+                columns.push(walk.sessions(&batch, &owners)?);
+            }
+            metrics.record_output(batch.num_rows());
+            Ok(OwnedRows { batch: RecordBatch::try_new(schema.clone(), columns)?, owners })
+        });
+        Ok(rows.boxed())
     }
 }
 
@@ -144,25 +178,9 @@ impl ExecutionPlan for SessionizeExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let input = self.input.execute(partition, context)?;
-        let schema = self.schema();
-        let key = self.key.clone();
-        let calls = self.calls.iter().cloned();
-        let mut walks = calls.map(Walk::new).collect::<Vec<_>>();
-        let given = schema.clone();
-        let stream = input.map(move |batch| {
-            let batch = batch?;
-            let _timer = metrics.elapsed_compute().timer();
-            let keys = key.evaluate(&batch)?.into_array(batch.num_rows())?;
-            let mut columns = batch.columns().to_vec();
-            for walk in &mut walks {
-                columns.push(walk.sessions(&batch, keys.as_primitive())?);
-            }
-            metrics.record_output(batch.num_rows());
-            Ok(RecordBatch::try_new(given.clone(), columns)?)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+        let rows = self.owned_rows(partition, context, true)?;
+        let batches = rows.map(|rows| Ok(rows?.batch));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -182,17 +200,24 @@ impl Walk {
         Self { call, customer: None, sessions: Sessions::default() }
     }
 
-    fn sessions(&mut self, batch: &RecordBatch, keys: &Int64Array) -> Result<ArrayRef> {
+    fn sessions(
+        &mut self,
+        batch: &RecordBatch,
+        owners: &[(Option<i64>, usize)],
+    ) -> Result<ArrayRef> {
         let ts = self.call.ts.evaluate(batch)?.into_array(batch.num_rows())?;
         let ts = self.call.session.times(&ts)?;
         let gap = self.call.session.gap();
         let mut sessions = Vec::with_capacity(ts.len());
-        for (key, &ts) in keys.iter().zip(ts.values()) {
+        let mut times = ts.values().as_ref();
+        for &(key, rows) in owners {
             if self.customer != Some(key) {
                 self.customer = Some(key);
                 self.sessions = Sessions::default();
             }
-            sessions.push(self.sessions.observe(ts, gap));
+            let (of_customer, others) = times.split_at(rows);
+            self.sessions.observe_all(of_customer, gap, &mut sessions);
+            times = others;
         }
         Ok(Arc::new(Int64Array::from(sessions)))
     }

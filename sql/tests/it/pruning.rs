@@ -68,6 +68,25 @@ async fn files_are_left_out_for_each_reason() {
     assert!(plan.contains("files=3/3, pruning=off"), "{plan}");
 }
 
+// If this fails, a question about one customer waits behind long ones, and joins are planned as if
+// nothing was left out.
+#[tokio::test]
+async fn statistics_know_how_few_rows_are_left() {
+    let session = shop().await.session();
+    rows_of(&session, "SET datafusion.explain.show_statistics = true").await.unwrap();
+    let plan = plan(&session, "customer_id = 7").await;
+    let scan = plan.lines().find(|line| line.contains("EventScanExec")).unwrap();
+    let number_after = |words: &str| {
+        let rest = &scan[scan.find(words).unwrap() + words.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap();
+        rest[..end].parse::<u64>().unwrap()
+    };
+    let (selected, total) =
+        (number_after("rows="), number_after(&format!("rows={}/", number_after("rows="))));
+    assert!(selected < total, "{scan}");
+    assert_eq!(number_after("Rows=Inexact("), selected, "{scan}");
+}
+
 #[tokio::test]
 async fn membership_is_a_bitmap_however_it_is_written() {
     let session = small_shop().await.session();

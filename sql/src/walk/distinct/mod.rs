@@ -10,9 +10,10 @@ mod tuples;
 mod values;
 
 use crate::walk::label_columns::{answered, numbered_labels};
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use crate::walk::owned::{OwnedRows, owned_rows};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -220,7 +221,11 @@ impl ExecutionPlan for CustomerDistinctExec {
         let consumer = MemoryConsumer::new(format!("CustomerDistinctExec[{partition}]"));
         let reservation = consumer.register(context.memory_pool());
         let visits = Visits::new(self, reservation)?;
-        let input = self.input.execute(partition, context)?;
+        // The customers of rows that are listed are read, those of rows that are counted are not.
+        let lists = self.output == Output::Rows;
+        let reads = self.groups.iter().enumerate();
+        let reads = reads.filter(|(place, _)| lists || *place != self.key).map(|(_, group)| group);
+        let input = owned_rows(&self.input, &self.groups[self.key], reads, partition, context)?;
         let schema = self.schema();
         let given = schema.clone();
         let stream = stream::try_unfold(Some((input, visits)), move |state| {
@@ -229,10 +234,10 @@ impl ExecutionPlan for CustomerDistinctExec {
                 let Some((mut input, mut visits)) = state else {
                     return Ok(None);
                 };
-                let batch = input.next().await.transpose()?;
+                let rows = input.next().await.transpose()?;
                 let _timer = metrics.elapsed_compute().timer();
-                let (batch, state) = match batch {
-                    Some(batch) => (visits.add(&batch, &schema)?, Some((input, visits))),
+                let (batch, state) = match rows {
+                    Some(rows) => (visits.add(&rows, &schema)?, Some((input, visits))),
                     None => (visits.finish(&schema)?, None),
                 };
                 metrics.record_output(batch.num_rows());
@@ -257,13 +262,22 @@ struct Visits {
     key: usize,
     output: Output,
     tuples: TupleNumbers,
-    /// By tuple: the last customer who was seen there, by order of appearance from 1.
-    last_seen: Vec<u32>,
-    /// By tuple: how many customers were seen there.
-    counts: Vec<i64>,
+    /// By tuple.
+    seen: Vec<Seen>,
     customer: Option<Option<i64>>,
     customers: u32,
+    /// The rows of a batch that are new.
+    new: Vec<u32>,
     reservation: MemoryReservation,
+}
+
+/// Who was seen with one tuple.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// The last customer, by order of appearance from 1.
+    last: u32,
+    /// How many customers.
+    customers: u32,
 }
 
 impl Visits {
@@ -276,51 +290,69 @@ impl Visits {
             key: plan.key,
             output: plan.output.clone(),
             tuples: TupleNumbers::new(others, &schema)?,
-            last_seen: Vec::new(),
-            counts: Vec::new(),
+            seen: Vec::new(),
             customer: None,
             customers: 0,
+            new: Vec::new(),
             reservation,
         })
     }
 
     /// The rows that are new, or none when they are counted.
-    fn add(&mut self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        let keys = self.groups[self.key].evaluate(batch)?.into_array(rows)?;
-        let tuples = self.tuples.number(batch)?;
-        let known = tuples.iter().max().map_or(0, |most| *most as usize + 1);
-        let known = known.max(self.last_seen.len());
-        self.last_seen.resize(known, 0);
-        self.counts.resize(known, 0);
-        let lists = self.output == Output::Rows;
-        let mut new = Vec::with_capacity(if lists { rows } else { 0 });
-        for (row, (key, &tuple)) in keys.as_primitive::<Int64Type>().iter().zip(tuples).enumerate()
-        {
-            if self.customer != Some(key) {
-                self.customer = Some(key);
-                self.customers += 1;
+    fn add(&mut self, rows: &OwnedRows, schema: &SchemaRef) -> Result<RecordBatch> {
+        let (batch, owners) = (&rows.batch, &rows.owners);
+        self.tuples.number(batch)?;
+        self.seen.resize(self.tuples.len(), Seen::default());
+        self.new.clear();
+        let new = match self.output {
+            Output::Counts(_) => self.visit::<false>(owners),
+            Output::Rows => {
+                self.new.resize(batch.num_rows(), 0);
+                self.visit::<true>(owners)
             }
-            let last = &mut self.last_seen[tuple as usize];
-            if *last != self.customers {
-                *last = self.customers;
-                // Rows without a customer make a group, but no customer.
-                self.counts[tuple as usize] += i64::from(key.is_some());
-                if lists {
-                    new.push(row as u32);
-                }
-            }
-        }
-        self.reservation.try_resize(self.tuples.size() + known * 12)?;
-        if !lists || new.is_empty() {
+        };
+        self.new.truncate(new);
+        let size = self.tuples.size() + size_of_val(self.seen.as_slice()) + self.new.capacity() * 4;
+        self.reservation.try_resize(size)?;
+        if self.new.is_empty() {
             return Ok(RecordBatch::new_empty(schema.clone()));
         }
+        let new = std::mem::take(&mut self.new);
         // Only for the rows that are new is it computed what they say.
         let new = take_record_batch(batch, &UInt32Array::from(new))?;
         let columns = self.groups.iter().zip(schema.fields()).map(|(group, field)| {
             typed(&group.evaluate(&new)?.into_array(new.num_rows())?, field.data_type())
         });
         Ok(RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)?)
+    }
+
+    /// Marks who was seen where; how many rows are new. Where these are is kept when it is asked
+    /// for. Whether a row is new is as good as random, so nothing here branches on it.
+    fn visit<const LISTS: bool>(&mut self, owners: &[(Option<i64>, usize)]) -> usize {
+        let (seen, list) = (self.seen.as_mut_slice(), self.new.as_mut_slice());
+        let (mut new, mut start) = (0, 0);
+        for &(key, rows) in owners {
+            if self.customer != Some(key) {
+                self.customer = Some(key);
+                self.customers += 1;
+            }
+            let customer = self.customers;
+            // Rows without a customer make a group, but no customer.
+            let counts = u32::from(key.is_some());
+            let tuples = &self.tuples.of_batch()[start..start + rows];
+            for (row, &tuple) in (start..).zip(tuples) {
+                let seen = &mut seen[tuple as usize];
+                let is_new = u32::from(seen.last != customer);
+                seen.last = customer;
+                seen.customers += is_new & counts;
+                if LISTS {
+                    list[new] = row as u32;
+                    new += is_new as usize;
+                }
+            }
+            start += rows;
+        }
+        new
     }
 
     /// The counts; nothing, when rows were given as they came.
@@ -331,7 +363,8 @@ impl Visits {
         if self.tuples.len() == 0 {
             return Ok(RecordBatch::new_empty(schema.clone()));
         }
-        let counts: ArrayRef = Arc::new(Int64Array::from(self.counts));
+        let counts = self.seen.iter().map(|seen| i64::from(seen.customers));
+        let counts: ArrayRef = Arc::new(counts.collect::<Int64Array>());
         let values = self.tuples.into_columns()?;
         // The customer is not among the columns of the tuples.
         let place = |place: &usize| place - usize::from(*place > self.key);

@@ -42,6 +42,7 @@ pub(super) struct TimeSteps {
 struct Grid {
     origin: i64,
     length: i64,
+    per_length: f64,
     /// One more than the number of the step at each place; 0 is none that is known.
     numbers: Vec<u32>,
 }
@@ -50,6 +51,23 @@ struct Grid {
 const GRID_BEFORE: i64 = 1 << 12;
 
 impl Grid {
+    fn new(first: Step) -> Self {
+        let length = first.last - first.first + 1;
+        let origin = first.first.saturating_sub(length.saturating_mul(GRID_BEFORE));
+        Self { origin, length, per_length: 1.0 / length as f64, numbers: Vec::new() }
+    }
+
+    /// The number of the step that is here, if it is known; without a division, so a time beside the
+    /// end of a step may be missed.
+    fn number(&self, ts: i64) -> Option<u32> {
+        let since = ts.wrapping_sub(self.origin);
+        let place = (since as f64 * self.per_length) as usize;
+        let number = self.numbers.get(place)?.checked_sub(1)?;
+        let first = (place as i64).wrapping_mul(self.length);
+        let into_step = since.wrapping_sub(first);
+        (0..self.length).contains(&into_step).then_some(number)
+    }
+
     fn place(&self, ts: i64) -> Option<usize> {
         // Both are far from where numbers end, whatever the time.
         let since = ts.checked_sub(self.origin)?;
@@ -110,23 +128,30 @@ impl TimeSteps {
             return Ok(false);
         }
         let start = into.len();
-        let mut step = Step { first: 1, last: 0, number: 0 };
-        for &ts in times.values() {
-            if ts < step.first || ts > step.last {
-                let on_grid = self.grid.as_ref().and_then(|grid| grid.find(ts));
-                let found = match on_grid.or_else(|| self.find(ts)) {
-                    Some(found) => Some(found),
-                    None => self.discover(ts, values)?,
-                };
-                let Some(found) = found else {
-                    into.truncate(start);
-                    return Ok(false);
-                };
-                step = found;
+        let mut outcome = Ok(true);
+        into.extend(times.values().iter().map(|&ts| {
+            if let Some(number) = self.grid.as_ref().and_then(|grid| grid.number(ts)) {
+                return number;
             }
-            into.push(step.number);
+            match self.looked_for(ts, values) {
+                Ok(Some(step)) => return step.number,
+                Ok(None) => outcome = Ok(false),
+                Err(error) => outcome = Err(error),
+            }
+            0
+        }));
+        if !matches!(outcome, Ok(true)) {
+            into.truncate(start);
         }
-        Ok(true)
+        outcome
+    }
+
+    fn looked_for(&mut self, ts: i64, values: &mut ValueNumbers) -> Result<Option<Step>> {
+        let on_grid = self.grid.as_ref().and_then(|grid| grid.find(ts));
+        match on_grid.or_else(|| self.find(ts)) {
+            Some(found) => Ok(Some(found)),
+            None => self.discover(ts, values),
+        }
     }
 
     fn find(&self, ts: i64) -> Option<Step> {
@@ -156,12 +181,7 @@ impl TimeSteps {
         values.number(&value, &mut number)?;
         let step = Step { first: span.0, last: span.1, number: number[0] };
         self.steps.insert(after, step);
-        let length = step.last - step.first + 1;
-        let grid = self.grid.get_or_insert_with(|| {
-            let origin = step.first.saturating_sub(length.saturating_mul(GRID_BEFORE));
-            Grid { origin, length, numbers: Vec::new() }
-        });
-        grid.add(step);
+        self.grid.get_or_insert_with(|| Grid::new(step)).add(step);
         Ok(Some(step))
     }
 

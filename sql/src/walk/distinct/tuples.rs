@@ -53,8 +53,13 @@ impl TupleNumbers {
         self.values.first().map_or(0, Vec::len)
     }
 
-    /// The tuple of each row.
-    pub(super) fn number(&mut self, batch: &RecordBatch) -> Result<&[u32]> {
+    /// The tuples of the batch that was numbered last, by row; all below [`Self::len`].
+    pub(super) fn of_batch(&self) -> &[u32] {
+        &self.tuples
+    }
+
+    /// Finds the tuple of each row.
+    pub(super) fn number(&mut self, batch: &RecordBatch) -> Result<()> {
         for (column, numbers) in self.batch.iter_mut().enumerate() {
             numbers.clear();
             let known = &mut self.columns[column];
@@ -71,6 +76,16 @@ impl TupleNumbers {
         for (pairs, numbers) in self.pairs.iter_mut().zip(&self.batch[1..]) {
             pairs.join(&mut self.tuples, numbers);
         }
+        self.remember();
+        Ok(())
+    }
+
+    /// Keeps what the new tuples of the batch consist of.
+    fn remember(&mut self) {
+        let most = self.tuples.iter().copied().max();
+        if most.is_none_or(|most| (most as usize) < self.len()) {
+            return;
+        }
         for (row, &tuple) in self.tuples.iter().enumerate() {
             if tuple as usize == self.values[0].len() {
                 for (values, numbers) in self.values.iter_mut().zip(&self.batch) {
@@ -78,7 +93,6 @@ impl TupleNumbers {
                 }
             }
         }
-        Ok(&self.tuples)
     }
 
     /// The columns of all tuples, in the order of their numbers. No tuple can follow.

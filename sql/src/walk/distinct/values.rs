@@ -147,19 +147,20 @@ impl LabelNumbers {
             _ => (texts.clone(), vec![None; texts.len() + 1]),
         };
         let null = texts.len();
-        for key in labels.keys() {
-            let place = key.map_or(null, |key| key as usize);
-            let number = match numbers[place] {
-                Some(number) => number,
-                None => {
-                    let text = texts.as_string::<i32>();
-                    let is_text = place < null && texts.is_valid(place);
-                    let number = self.of(is_text.then(|| text.value(place).to_owned()));
-                    numbers[place] = Some(number);
-                    number
-                }
-            };
-            into.push(number);
+        let mut number = |place: usize| match numbers[place] {
+            Some(number) => number,
+            None => {
+                let text = texts.as_string::<i32>();
+                let is_text = place < null && texts.is_valid(place);
+                let number = self.of(is_text.then(|| text.value(place).to_owned()));
+                numbers[place] = Some(number);
+                number
+            }
+        };
+        let keys = labels.keys();
+        match keys.null_count() {
+            0 => into.extend(keys.values().iter().map(|&key| number(key as usize))),
+            _ => into.extend(keys.iter().map(|key| number(key.map_or(null, |key| key as usize)))),
         }
         self.last = Some((texts, numbers));
     }
