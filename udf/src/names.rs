@@ -11,6 +11,9 @@ pub struct Names {
 }
 
 impl Names {
+    /// Stands in a list of numbers where there is no text; no text has it.
+    pub const NONE: u32 = u32::MAX;
+
     /// The number of a text.
     pub fn number(&mut self, text: &str) -> u32 {
         if let Some(&number) = self.numbers.get(text) {

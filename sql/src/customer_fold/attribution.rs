@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use datafusion::error::Result;
+use habitue_udf::Names;
 use habitue_udf::attribution::{Attribution, AttributionRule, TouchEvent};
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ impl Folding for Shares {
             }
             for row in range.rows.clone() {
                 let is_goal = is_goal.value(row);
-                let touch = touches[row];
+                let touch = Some(touches[row]).filter(|&touch| touch != Names::NONE);
                 if (touch.is_none() && !is_goal) || ts.is_null(row) {
                     continue;
                 }

@@ -4,10 +4,13 @@ use super::Folding;
 use super::labels::LabelNames;
 use super::rows::{CustomerRows, steps};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
-use habitue_udf::event_paths::{EventPaths, NAMES_MAX, PathEvent, PathRule};
+use habitue_udf::Names;
+use habitue_udf::event_paths::{EventPaths, Marked, NAMES_MAX, PathRule};
 use std::sync::Arc;
 
 /// Counts paths.
@@ -31,6 +34,35 @@ impl PathFold {
     }
 }
 
+/// A condition of the rows of a batch.
+struct Condition {
+    truths: BooleanBuffer,
+    is_all: bool,
+}
+
+impl Condition {
+    /// NULL is false.
+    fn of(column: &ArrayRef) -> Self {
+        let truths = match column.as_boolean() {
+            truths if truths.null_count() == 0 => truths.values().clone(),
+            truths => prep_null_mask_filter(truths).values().clone(),
+        };
+        let is_all = truths.count_set_bits() == truths.len();
+        Self { truths, is_all }
+    }
+
+    /// The rows from `first` on.
+    fn marked(&self, first: usize) -> Marked<'_> {
+        match self.is_all {
+            true => Marked::All,
+            false => {
+                let first = self.truths.offset() + first;
+                Marked::Bits { bytes: self.truths.values(), first }
+            }
+        }
+    }
+}
+
 struct Paths {
     schema: SchemaRef,
     paths: EventPaths,
@@ -48,20 +80,26 @@ impl Folding for Paths {
                  name fewer of them, or group them in `step`"
             );
         }
-        let [begins, ends] = [3, 4].map(|column: usize| columns[column].as_boolean());
-        let holds =
-            |truths: &arrow::array::BooleanArray, row| truths.is_valid(row) && truths.value(row);
+        let timed;
+        let names: &[u32] = match ts.null_count() {
+            0 => names,
+            // What has no time is no event.
+            _ => {
+                let rows = names.iter().enumerate();
+                let name =
+                    |(row, &name): (usize, &u32)| if ts.is_valid(row) { name } else { Names::NONE };
+                timed = rows.map(name).collect::<Vec<_>>();
+                &timed
+            }
+        };
+        let [begins, ends] = [3, 4].map(|column: usize| Condition::of(&columns[column]));
         for range in &rows.ranges {
             if !range.continues {
                 self.paths.begin_customer();
             }
-            for row in range.rows.clone() {
-                let (Some(name), true) = (names[row], ts.is_valid(row)) else {
-                    continue;
-                };
-                let (begins, ends) = (holds(begins, row), holds(ends, row));
-                self.paths.observe(PathEvent { ts: ts.value(row), name, begins, ends });
-            }
+            let (rows, first) = (range.rows.clone(), range.rows.start);
+            let (begins, ends) = (begins.marked(first), ends.marked(first));
+            self.paths.observe_rows(&ts.values()[rows.clone()], &names[rows], begins, ends);
         }
         Ok(())
     }

@@ -9,19 +9,20 @@ use std::sync::Arc;
 /// so each of them is looked at once.
 #[derive(Default)]
 pub(super) struct LabelNames {
-    last: Option<(ArrayRef, Vec<Option<u32>>)>,
-    found: Vec<Option<u32>>,
+    last: Option<(ArrayRef, Vec<u32>)>,
+    found: Vec<u32>,
 }
 
 impl LabelNames {
-    /// The name of each row; NULL has none.
-    pub(super) fn of(&mut self, column: &ArrayRef, names: &mut Names) -> &[Option<u32>] {
+    /// The name of each row; NULL is [`Names::NONE`].
+    pub(super) fn of(&mut self, column: &ArrayRef, names: &mut Names) -> &[u32] {
         let labels = column.as_dictionary::<UInt32Type>();
         let known =
             self.last.as_ref().is_some_and(|(texts, _)| Arc::ptr_eq(texts, labels.values()));
         if !known {
             let texts = labels.values().as_string::<i32>();
-            let numbers = texts.iter().map(|text| text.map(|text| names.number(text))).collect();
+            let number = |text: Option<&str>| text.map_or(Names::NONE, |text| names.number(text));
+            let numbers = texts.iter().map(number).collect();
             self.last = Some((labels.values().clone(), numbers));
         }
         let numbers = self.last.as_ref().map_or(&[][..], |(_, numbers)| numbers);
@@ -30,7 +31,7 @@ impl LabelNames {
         match keys.null_count() {
             0 => self.found.extend(keys.values().iter().map(|&key| numbers[key as usize])),
             _ => {
-                let name = |key: Option<u32>| key.and_then(|key| numbers[key as usize]);
+                let name = |key: Option<u32>| key.map_or(Names::NONE, |key| numbers[key as usize]);
                 self.found.extend(keys.iter().map(name));
             }
         }

@@ -12,6 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::TryStreamExt;
+use habitue_udf::Names;
 use habitue_udf::lookalike::{Lookalike, LookalikeRule, Profiles, lookalikes};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -76,8 +77,10 @@ async fn profiles(
             if !range.continues {
                 profiles.begin_customer(keys.value(range.rows.start));
             }
-            for feature in features[range.rows.clone()].iter().flatten() {
-                profiles.observe(*feature);
+            for &feature in &features[range.rows.clone()] {
+                if feature != Names::NONE {
+                    profiles.observe(feature);
+                }
             }
         }
         reservation.try_resize(profiles.size())?;

@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 
-/// Paths of few, often used names are counted in an array of at most so many bits.
-const DENSE_BITS: usize = 16;
+/// Paths of few names are counted in an array of at most 2 to this power places.
+const DENSE_BITS: usize = 20;
 
 /// The counts of one path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) times: u64,
-    pub(super) customers: u64,
+    pub(super) customers: u32,
     /// Who took it last; 0 is nobody.
     last_customer: u32,
 }
 
 impl Count {
+    #[inline]
     fn add(&mut self, customer: u32) {
         self.times += 1;
-        self.customers += u64::from(self.last_customer != customer);
+        self.customers += u32::from(self.last_customer != customer);
         self.last_customer = customer;
     }
 }
@@ -30,31 +31,70 @@ pub(super) struct PathCounts {
     name_bits: usize,
     /// The bits of a path that are zero when all its names are small.
     large: u128,
+    /// By [`Self::place`]; as long as 2 to the bits of all steps.
     dense: Vec<Count>,
     sparse: HashMap<u128, Count>,
 }
 
 impl PathCounts {
     pub(super) fn new(steps: usize) -> Self {
-        let name_bits = (DENSE_BITS / steps).min(8);
+        Self::with_name_bits(steps, 0)
+    }
+
+    fn with_name_bits(steps: usize, name_bits: usize) -> Self {
         let large = (0..steps).map(|step| ((0xffff_u128 >> name_bits) << name_bits) << (16 * step));
         let large = large.fold(0, |all, bits| all | bits);
         let dense = vec![Count::default(); 1 << (name_bits * steps)];
         Self { steps, name_bits, large, dense, sparse: HashMap::new() }
     }
 
-    /// One more; bits above those of the steps do not count.
-    pub(super) fn add(&mut self, path: u128, customer: u32) {
-        if path & self.large == 0 {
-            let place = self.place(path);
-            self.dense[place].add(customer);
-        } else {
-            let steps = u128::MAX >> (128 - 16 * self.steps);
-            self.sparse.entry(path & steps).or_default().add(customer);
+    /// Makes room in the array for paths of so many names, or for as many as it may hold.
+    pub(super) fn fit(&mut self, names: usize) {
+        let wanted = names.next_power_of_two().trailing_zeros() as usize;
+        let name_bits = wanted.min(DENSE_BITS / self.steps).min(16);
+        if name_bits <= self.name_bits {
+            return;
         }
+        let mut larger = Self::with_name_bits(self.steps, name_bits);
+        for (path, count) in self.all() {
+            *larger.count(path) = count;
+        }
+        *self = larger;
     }
 
-    fn place(&self, path: u128) -> usize {
+    /// Whether the array has room for all paths of so many names.
+    pub(super) fn holds(&self, names: usize) -> bool {
+        names <= 1 << self.name_bits
+    }
+
+    /// One more; bits above those of the steps do not count.
+    pub(super) fn add(&mut self, path: u128, customer: u32) {
+        self.count(path).add(customer);
+    }
+
+    fn count(&mut self, path: u128) -> &mut Count {
+        if path & self.large == 0 {
+            let place = self.place(path);
+            return &mut self.dense[place];
+        }
+        let steps = u128::MAX >> (128 - 16 * self.steps);
+        self.sparse.entry(path & steps).or_default()
+    }
+
+    /// One more at a place of the array.
+    #[inline]
+    pub(super) fn add_at(&mut self, place: usize, customer: u32) {
+        self.dense[place].add(customer);
+    }
+
+    /// The place that follows, when an event with a small name is next.
+    #[inline]
+    pub(super) fn next_place(&self, place: usize, name: u32) -> usize {
+        ((place << self.name_bits) | name as usize) & (self.dense.len() - 1)
+    }
+
+    /// The place of a path whose names are small.
+    pub(super) fn place(&self, path: u128) -> usize {
         let mut place = 0;
         for step in (0..self.steps).rev() {
             let name = ((path >> (16 * step)) & 0xffff) as usize;
@@ -63,7 +103,8 @@ impl PathCounts {
         place
     }
 
-    fn path(&self, place: usize) -> u128 {
+    /// The path at a place.
+    pub(super) fn path(&self, place: usize) -> u128 {
         let name = |step: usize| (place >> (self.name_bits * step)) & ((1 << self.name_bits) - 1);
         (0..self.steps).fold(0, |path, step| path | ((name(step) as u128) << (16 * step)))
     }
@@ -91,6 +132,7 @@ mod tests {
             let mut counts = PathCounts::new(steps);
             let path = |name: u128| (0..steps).fold(0, |path, step| path | (name << (16 * step)));
             for name in [0, 1, 3, 300, 65_535] {
+                counts.fit(name as usize + 1);
                 counts.add(path(name) | (7 << (16 * steps.min(7))), 1);
                 counts.add(path(name), 2);
             }

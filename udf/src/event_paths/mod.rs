@@ -8,9 +8,11 @@
 //! depend on the order of rows.
 
 mod counts;
+mod rows;
 
 use crate::names::Names;
 use counts::PathCounts;
+pub use rows::Marked;
 
 /// The most steps of a path.
 pub const STEPS_MAX: usize = 8;
@@ -45,13 +47,17 @@ pub struct EventPaths {
     rule: PathRule,
     names: Names,
     counts: PathCounts,
+    /// How many names the counts have been made for.
+    names_known: usize,
     /// The events at the time of the newest one; they are put in order when time goes on.
     now: Vec<PathEvent>,
     customer: u32,
     last_ts: i64,
     /// How many events stand behind each other without too long a gap; counted up to `steps`.
     run: usize,
-    /// The names of the last events, 16 bits each, the newest lowest.
+    /// The last events while the array of the counts holds all paths.
+    place: usize,
+    /// The names of the last events, 16 bits each, the newest lowest; when it does not.
     path: u128,
     /// Which of the last events may begin a path, one bit each.
     begins: u32,
@@ -64,10 +70,12 @@ impl EventPaths {
             rule,
             names: Names::default(),
             counts: PathCounts::new(rule.steps),
+            names_known: 0,
             now: Vec::new(),
             customer: 0,
             last_ts: 0,
             run: 0,
+            place: 0,
             path: 0,
             begins: 0,
         }
@@ -101,7 +109,11 @@ impl EventPaths {
         let taken = self.counts.all().map(|(path, count)| {
             let name = |step: usize| ((path >> (16 * (steps - 1 - step))) & 0xffff) as u32;
             let steps = (0..steps).map(|step| names.text(name(step)).to_owned());
-            TakenPath { steps: steps.collect(), times: count.times, customers: count.customers }
+            TakenPath {
+                steps: steps.collect(),
+                times: count.times,
+                customers: count.customers.into(),
+            }
         });
         taken.collect()
     }
@@ -111,8 +123,22 @@ impl EventPaths {
         self.counts.size() + self.names.size()
     }
 
+    /// Makes room for the paths of names that are new.
+    fn know_names(&mut self) {
+        if self.names_known == self.names.len() {
+            return;
+        }
+        if self.counts.holds(self.names_known) {
+            self.path = self.counts.path(self.place);
+        }
+        self.names_known = self.names.len();
+        self.counts.fit(self.names_known);
+        self.place = self.counts.place(self.path);
+    }
+
     /// Takes the events of one time, in the order of their names.
     fn settle(&mut self) {
+        self.know_names();
         // Mostly nothing else happens at the same time.
         if let [event] = self.now.as_slice() {
             let event = *event;
@@ -139,10 +165,18 @@ impl EventPaths {
         }
         self.last_ts = event.ts;
         self.run = (self.run + 1).min(self.rule.steps);
-        self.path = (self.path << 16) | u128::from(event.name);
         self.begins = (self.begins << 1) | u32::from(event.begins);
         let begins = (self.begins >> (self.rule.steps - 1)) & 1 == 1;
-        if self.run == self.rule.steps && begins && event.ends {
+        let is_path = self.run == self.rule.steps && begins && event.ends;
+        if self.counts.holds(self.names_known) {
+            self.place = self.counts.next_place(self.place, event.name);
+            if is_path {
+                self.counts.add_at(self.place, self.customer);
+            }
+            return;
+        }
+        self.path = (self.path << 16) | u128::from(event.name);
+        if is_path {
             self.counts.add(self.path, self.customer);
         }
     }
