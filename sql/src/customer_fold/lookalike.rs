@@ -12,7 +12,6 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::TryStreamExt;
-use habitue_udf::Names;
 use habitue_udf::lookalike::{Lookalike, LookalikeRule, Profiles, lookalikes};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -77,11 +76,7 @@ async fn profiles(
             if !range.continues {
                 profiles.begin_customer(keys.value(range.rows.start));
             }
-            for &feature in &features[range.rows.clone()] {
-                if feature != Names::NONE {
-                    profiles.observe(feature);
-                }
-            }
+            profiles.observe_rows(&features[range.rows.clone()]);
         }
         reservation.try_resize(profiles.size())?;
     }

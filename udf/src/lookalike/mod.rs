@@ -31,10 +31,15 @@ pub struct Profiles {
     starts: Vec<usize>,
     counts: Vec<(u32, u32)>,
     customer: Option<i64>,
-    /// How often the customer at hand showed each feature, and which of them at all.
-    now: Vec<u32>,
+    /// How often the customer at hand showed no feature, and then each of them by its number;
+    /// in two parts, so that a row need not wait for the row before.
+    now: Vec<[u64; 2]>,
+    /// The features that the customer showed; when there are too many to look at each.
     shown: Vec<u32>,
 }
+
+/// So many features are looked at for each customer, whether shown or not.
+const FEATURES_SCANNED: usize = 64;
 
 impl Profiles {
     /// No customers yet.
@@ -46,7 +51,7 @@ impl Profiles {
             starts: Vec::new(),
             counts: Vec::new(),
             customer: None,
-            now: Vec::new(),
+            now: vec![[0; 2]],
             shown: Vec::new(),
         }
     }
@@ -60,19 +65,34 @@ impl Profiles {
     pub fn begin_customer(&mut self, customer: i64) {
         self.settle();
         self.customer = Some(customer);
-        self.now.resize(self.names.len(), 0);
     }
 
     /// The customer at hand showed a feature, by its number among the names.
     pub fn observe(&mut self, feature: u32) {
-        let place = feature as usize;
-        if place >= self.now.len() {
-            self.now.resize(self.names.len().max(place + 1), 0);
+        self.observe_rows(&[feature]);
+    }
+
+    /// The customer at hand showed features; those that are [`Names::NONE`] are none.
+    pub fn observe_rows(&mut self, features: &[u32]) {
+        self.know_names();
+        if !self.scans() {
+            let are_new = features.iter().filter(|&&feature| {
+                let count = &mut self.now[count_place(feature)];
+                count[0] += 1;
+                *count == [1, 0] && feature != Names::NONE
+            });
+            self.shown.extend(are_new);
+            return;
         }
-        if self.now[place] == 0 {
-            self.shown.push(feature);
+        let now = self.now.as_mut_slice();
+        let pairs = features.chunks_exact(2);
+        for &feature in pairs.remainder() {
+            now[count_place(feature)][0] += 1;
         }
-        self.now[place] = self.now[place].saturating_add(1);
+        for pair in pairs {
+            now[count_place(pair[0])][0] += 1;
+            now[count_place(pair[1])][1] += 1;
+        }
     }
 
     /// About how many bytes are held.
@@ -83,19 +103,59 @@ impl Profiles {
             + self.names.size()
     }
 
+    /// Whether the shown features are found by looking at all.
+    fn scans(&self) -> bool {
+        self.now.len() <= FEATURES_SCANNED + 1
+    }
+
+    /// Makes room for the counts of features that are new.
+    fn know_names(&mut self) {
+        if self.now.len() > self.names.len() {
+            return;
+        }
+        let scanned = self.scans();
+        self.now.resize(self.names.len() + 1, [0; 2]);
+        if scanned && !self.scans() {
+            let counts = (0..).zip(&self.now[1..]);
+            self.shown.extend(counts.filter(|(_, count)| **count != [0; 2]).map(|(name, _)| name));
+        }
+    }
+
     fn settle(&mut self) {
         let Some(customer) = self.customer.take() else {
             return;
         };
-        let counts = self.shown.iter().map(|&feature| u64::from(self.now[feature as usize]));
-        if counts.sum::<u64>() >= self.events_min && !self.shown.is_empty() {
-            self.customers.push(customer);
-            self.starts.push(self.counts.len());
-            let counts = self.shown.iter().map(|&name| (name, self.now[name as usize]));
-            self.counts.extend(counts);
+        let start = self.counts.len();
+        match self.scans() {
+            true => self.keep_scanned(),
+            false => self.keep_shown(),
         }
+        let events = self.counts[start..].iter().map(|&(_, count)| u64::from(count));
+        if self.counts.len() > start && events.sum::<u64>() >= self.events_min {
+            self.customers.push(customer);
+            self.starts.push(start);
+        } else {
+            self.counts.truncate(start);
+        }
+    }
+
+    /// Keeps the counts of few features: all are written, and the next overwrites what is zero.
+    fn keep_scanned(&mut self) {
+        let start = self.counts.len();
+        self.counts.resize(start + self.now.len(), (0, 0));
+        let mut end = start;
+        for (name, count) in (0..).zip(&mut self.now[1..]) {
+            let count = whole(std::mem::take(count));
+            self.counts[end] = (name, count);
+            end += usize::from(count > 0);
+        }
+        self.counts.truncate(end);
+    }
+
+    fn keep_shown(&mut self) {
         for feature in self.shown.drain(..) {
-            self.now[feature as usize] = 0;
+            let count = std::mem::take(&mut self.now[count_place(feature)]);
+            self.counts.push((feature, whole(count)));
         }
     }
 
@@ -103,6 +163,15 @@ impl Profiles {
         let end = self.starts.get(place + 1).copied().unwrap_or(self.counts.len());
         &self.counts[self.starts[place]..end]
     }
+}
+
+/// Where a feature is counted; [`Names::NONE`] is first.
+fn count_place(feature: u32) -> usize {
+    feature.wrapping_add(1) as usize
+}
+
+fn whole(count: [u64; 2]) -> u32 {
+    u32::try_from(count[0] + count[1]).unwrap_or(u32::MAX)
 }
 
 /// A customer who is like the seeds.
@@ -128,33 +197,24 @@ pub fn lookalikes(
 ) -> Vec<Lookalike> {
     parts.iter_mut().for_each(Profiles::settle);
     let (names, places) = features_in_order(&parts);
-    let Some(centroid) = centroid(&parts, &places, names.len(), &is_seed) else {
+    let is_seed =
+        |part: &Profiles| part.customers.iter().map(|&customer| is_seed(customer)).collect();
+    let seeds = parts.iter().map(is_seed).collect::<Vec<Vec<bool>>>();
+    let Some(centroid) = centroid(&parts, &places, names.len(), &seeds) else {
         return Vec::new();
     };
-    let length = centroid.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let mut found = Vec::new();
-    let mut profile = vec![0.0; names.len()];
+    let mut scores = Scores::of(&centroid);
+    let mut best = Best::new(rule.size);
     for (part, (profiles, places)) in parts.iter().zip(&places).enumerate() {
         for (place, &customer) in profiles.customers.iter().enumerate() {
-            if is_seed(customer) {
-                continue;
+            if !seeds[part][place] {
+                let score = scores.score(profiles.counts_of(place), places);
+                best.add(Found { score, customer, part, place });
             }
-            fill(&mut profile, profiles.counts_of(place), places);
-            let (mut dot, mut square) = (0.0, 0.0);
-            for (value, mean) in profile.iter().zip(&centroid) {
-                dot += value * mean;
-                square += value * value;
-            }
-            let score = dot / (square.sqrt() * length);
-            found.push(Found { score, customer, part, place });
         }
     }
-    let wanted = rule.size.min(found.len());
-    if wanted < found.len() {
-        found.select_nth_unstable_by(wanted, Found::compare);
-        found.truncate(wanted);
-    }
-    found.sort_unstable_by(Found::compare);
+    let mut profile = vec![0.0; names.len()];
+    let found = best.in_order();
     let explained = found.into_iter().map(|found| {
         fill(&mut profile, parts[found.part].counts_of(found.place), &places[found.part]);
         let features = explanation(&profile, &centroid, &names);
@@ -164,6 +224,7 @@ pub fn lookalikes(
 }
 
 /// A customer with a score, and where the profile is.
+#[derive(Clone, Copy)]
 struct Found {
     score: f64,
     customer: i64,
@@ -174,6 +235,82 @@ struct Found {
 impl Found {
     fn compare(&self, other: &Self) -> std::cmp::Ordering {
         other.score.total_cmp(&self.score).then(self.customer.cmp(&other.customer))
+    }
+}
+
+/// The best of very many.
+struct Best {
+    wanted: usize,
+    found: Vec<Found>,
+    /// The first one that is not wanted.
+    too_late: Option<Found>,
+}
+
+impl Best {
+    fn new(wanted: usize) -> Self {
+        Self { wanted, found: Vec::new(), too_late: None }
+    }
+
+    fn add(&mut self, found: Found) {
+        if self.too_late.is_some_and(|too_late| found.compare(&too_late).is_gt()) {
+            return;
+        }
+        self.found.push(found);
+        // So seldom that each one found pays for a few comparisons.
+        if self.found.len() > self.wanted.saturating_mul(2).max(1024) {
+            self.forget_others();
+        }
+    }
+
+    fn forget_others(&mut self) {
+        if self.wanted < self.found.len() {
+            let (_, too_late, _) = self.found.select_nth_unstable_by(self.wanted, Found::compare);
+            self.too_late = Some(*too_late);
+            self.found.truncate(self.wanted);
+        }
+    }
+
+    fn in_order(mut self) -> Vec<Found> {
+        self.forget_others();
+        self.found.sort_unstable_by(Found::compare);
+        self.found
+    }
+}
+
+/// Computes scores, always in the order of features.
+struct Scores<'a> {
+    centroid: &'a [f64],
+    length: f64,
+    /// All values of a profile, when features are few.
+    profile: Vec<f64>,
+    /// Those that are not zero by feature, when features are many.
+    shown: Vec<(usize, f64)>,
+}
+
+impl<'a> Scores<'a> {
+    fn of(centroid: &'a [f64]) -> Self {
+        let length = centroid.iter().map(|value| value * value).sum::<f64>().sqrt();
+        Self { centroid, length, profile: vec![0.0; centroid.len()], shown: Vec::new() }
+    }
+
+    fn score(&mut self, counts: &[(u32, u32)], places: &[usize]) -> f64 {
+        let (mut dot, mut square) = (0.0, 0.0);
+        let mut add = |value: f64, mean: f64| {
+            dot += value * mean;
+            square += value * value;
+        };
+        if self.centroid.len() <= FEATURES_SCANNED {
+            fill(&mut self.profile, counts, places);
+            self.profile.iter().zip(self.centroid).for_each(|(&value, &mean)| add(value, mean));
+        } else {
+            // Zeros that are left out would have added nothing.
+            let shown = counts.iter().map(|&(name, count)| (places[name as usize], count.into()));
+            self.shown.clear();
+            self.shown.extend(shown);
+            self.shown.sort_unstable_by_key(|(place, _)| *place);
+            self.shown.iter().for_each(|&(place, value)| add(value, self.centroid[place]));
+        }
+        dot / (square.sqrt() * self.length)
     }
 }
 
@@ -199,17 +336,15 @@ fn centroid(
     parts: &[Profiles],
     places: &[Vec<usize>],
     features: usize,
-    is_seed: &impl Fn(i64) -> bool,
+    is_seed: &[Vec<bool>],
 ) -> Option<Vec<f64>> {
     let mut sums = vec![0_u64; features];
     let mut seeds = 0_u64;
-    for (profiles, places) in parts.iter().zip(places) {
-        for (place, &customer) in profiles.customers.iter().enumerate() {
-            if is_seed(customer) {
-                seeds += 1;
-                for &(feature, count) in profiles.counts_of(place) {
-                    sums[places[feature as usize]] += u64::from(count);
-                }
+    for ((profiles, places), is_seed) in parts.iter().zip(places).zip(is_seed) {
+        for (place, _) in is_seed.iter().enumerate().filter(|(_, is_seed)| **is_seed) {
+            seeds += 1;
+            for &(feature, count) in profiles.counts_of(place) {
+                sums[places[feature as usize]] += u64::from(count);
             }
         }
     }
@@ -235,6 +370,7 @@ fn explanation(profile: &[f64], centroid: &[f64], names: &[String]) -> Vec<(Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const RULE: LookalikeRule = LookalikeRule { size: 2, events_min: 1 };
 
@@ -286,5 +422,115 @@ mod tests {
         let parts = vec![profiles(&RULE, &[(1, "a a b"), (2, "a b b")])];
         let found = lookalikes(parts, |customer| customer == 1, &RULE);
         assert_eq!(found[0].features, [("a".to_owned(), 0.5), ("b".to_owned(), 0.5)]);
+    }
+
+    /// The rows of a customer: which feature, if any.
+    type Customer = Vec<Option<usize>>;
+
+    fn fast(
+        rule: &LookalikeRule,
+        customers: &[(i64, Customer)],
+        batch: usize,
+        known: usize,
+    ) -> Profiles {
+        let mut profiles = Profiles::new(rule);
+        (0..known).for_each(|name| _ = profiles.names().number(&name.to_string()));
+        for (customer, rows) in customers {
+            profiles.begin_customer(*customer);
+            for rows in rows.chunks(batch) {
+                let number = |row: &Option<usize>| {
+                    row.map_or(Names::NONE, |name| profiles.names().number(&name.to_string()))
+                };
+                let features = rows.iter().map(number).collect::<Vec<_>>();
+                profiles.observe_rows(&features);
+            }
+        }
+        profiles
+    }
+
+    fn slow(rule: &LookalikeRule, all: &[(i64, Customer)], seeds: i64) -> Vec<Lookalike> {
+        let features = all.iter().flat_map(|(_, rows)| rows.iter().flatten().map(usize::to_string));
+        let mut names = features.collect::<Vec<_>>();
+        names.sort();
+        names.dedup();
+        let profile = |(customer, rows): &(i64, Customer)| {
+            let shown = rows.iter().flatten().map(usize::to_string).collect::<Vec<_>>();
+            let count = |name| shown.iter().filter(|shown| *shown == name).count() as f64;
+            let has_profile = !shown.is_empty() && shown.len() as u64 >= rule.events_min;
+            has_profile.then(|| (*customer, names.iter().map(count).collect::<Vec<_>>()))
+        };
+        let (seeds, others): (Vec<_>, Vec<_>) =
+            all.iter().filter_map(profile).partition(|(customer, _)| *customer < seeds);
+        if seeds.is_empty() {
+            return Vec::new();
+        }
+        let sum = |name: usize| seeds.iter().map(|(_, profile)| profile[name]).sum::<f64>();
+        let centroid = (0..names.len()).map(|name| sum(name) / seeds.len() as f64);
+        let centroid = centroid.collect::<Vec<_>>();
+        let product = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(a, b)| a * b).fold(0.0, |sum: f64, part| sum + part)
+        };
+        let found = others.into_iter().map(|(customer, profile)| {
+            let lengths = product(&profile, &profile).sqrt() * product(&centroid, &centroid).sqrt();
+            let score = product(&profile, &centroid) / lengths;
+            Lookalike { customer, score, features: explanation(&profile, &centroid, &names) }
+        });
+        let mut found = found.collect::<Vec<_>>();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.customer.cmp(&b.customer)));
+        found.truncate(rule.size);
+        found
+    }
+
+    // If this fails, lookalike finds other people, or scores them otherwise, than it says.
+    #[test]
+    fn profiles_of_many_rows_score_as_counts_of_each_feature() {
+        // With more features than are scanned, the others are on the list.
+        let features = prop::sample::select(vec![1_usize, 5, 70, 200]);
+        let row = prop::option::weighted(0.9, 0..200_usize);
+        let customers = prop::collection::vec(prop::collection::vec(row, 0..40), 1..12);
+        let rule = (0..5_usize, 0..9_u64);
+        let rule = rule.prop_map(|(size, events_min)| LookalikeRule { size, events_min });
+        // So many features have numbers before the first row: few are left to the scanned ones.
+        let known = prop::sample::select(vec![0_usize, 58, 62, 64, 65]);
+        let how = (1..50_usize, 0..5_i64, 0..12_usize, known);
+        proptest!(|(features in features, customers in customers, rule in rule, how in how)| {
+            let (batch, seeds, cut, known) = how;
+            let feature = |row: Option<usize>| row.map(|feature| feature % features);
+            let rows = customers.into_iter().map(|rows| rows.into_iter().map(feature).collect());
+            let all = (0..).zip(rows).collect::<Vec<(i64, Customer)>>();
+            let parts = all.split_at(cut.min(all.len()));
+            let parts = [parts.0, parts.1].map(|part| fast(&rule, part, batch, known)).into();
+            let found = lookalikes(parts, |customer| customer < seeds, &rule);
+            prop_assert_eq!(found, slow(&rule, &all, seeds));
+        });
+    }
+
+    #[test]
+    fn a_customer_in_whose_time_features_become_many_has_each_once() {
+        let mut profiles = profiles(&RULE, &[(1, "")]);
+        let know = |profiles: &mut Profiles, count: usize| {
+            (0..count).for_each(|name| _ = profiles.names().number(&name.to_string()));
+        };
+        know(&mut profiles, FEATURES_SCANNED);
+        profiles.observe_rows(&[5, 6, Names::NONE]);
+        know(&mut profiles, FEATURES_SCANNED + 1);
+        profiles.observe_rows(&[6, Names::NONE, FEATURES_SCANNED as u32]);
+        profiles.settle();
+        assert_eq!(profiles.counts, [(5, 1), (6, 2), (FEATURES_SCANNED as u32, 1)]);
+    }
+
+    #[test]
+    fn the_best_of_very_many_are_those_of_a_sorted_list() {
+        let score = |customer: i64| ((customer * 7919) % 613) as f64;
+        let found = |customer| Found { score: score(customer), customer, part: 0, place: 0 };
+        for wanted in [0, 1, 10, 700, 9_000] {
+            let mut best = Best::new(wanted);
+            (0..5_000).rev().for_each(|customer| best.add(found(customer)));
+            let best = best.in_order().into_iter().map(|found| found.customer);
+            let mut expected = (0..5_000).map(found).collect::<Vec<_>>();
+            expected.sort_by(Found::compare);
+            let expected = expected.into_iter().map(|found| found.customer).take(wanted);
+            assert!(best.eq(expected), "{wanted} wanted");
+        }
     }
 }
