@@ -3,6 +3,7 @@
 mod bitmap_pruning;
 mod customer_walk;
 mod json_members;
+mod segment_bitmap;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
@@ -21,7 +22,9 @@ pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilde
     rules.push(Arc::new(json_members::JsonMembers));
     let mut physical = PhysicalOptimizer::new().rules;
     let last = physical.iter().position(|rule| rule.name() == BEFORE);
-    physical.insert(last.unwrap_or(physical.len()), Arc::new(customer_walk::CustomerWalks));
+    let last = last.unwrap_or(physical.len());
+    physical.insert(last, Arc::new(customer_walk::CustomerWalks));
+    physical.insert(last, Arc::new(segment_bitmap::SegmentBitmaps));
     builder.with_optimizer_rules(rules).with_physical_optimizer_rules(physical)
 }
 

@@ -6,11 +6,13 @@ mod members;
 mod membership;
 pub(crate) mod query;
 pub(crate) mod refresh;
+mod scan;
 mod table;
 
 pub(crate) use argument::{number_literal, segment_key, text_literal};
 pub(crate) use members::Members;
 pub(crate) use membership::{IN_SEGMENT, is_in_segment};
+pub(crate) use scan::SegmentScanExec;
 pub(crate) use table::SegmentTable;
 
 use crate::session::Pinned;

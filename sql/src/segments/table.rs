@@ -7,22 +7,18 @@
 use crate::error::Error;
 use crate::functions::marked_with_call;
 use crate::segments::argument::named_version;
+use crate::segments::scan::SegmentScanExec;
 use crate::session::{Pinned, SegmentKey};
-use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
-use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use habitue_storage::event::CUSTOMER_ID;
 use std::sync::Arc;
-
-/// Customers in one batch.
-const BATCH_ROWS: usize = 8192;
 
 /// The table function.
 #[derive(Debug)]
@@ -105,13 +101,11 @@ impl TableProvider for SegmentTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let members = self.pinned.load_segment(&self.key).await?;
         let wanted = limit.unwrap_or(usize::MAX);
-        let customers = members.today().iter().take(wanted).map(i64::from).collect::<Vec<_>>();
-        let batches = customers.chunks(BATCH_ROWS).map(|chunk| {
-            let column = Arc::new(Int64Array::from(chunk.to_vec()));
-            RecordBatch::try_new(self.schema.clone(), vec![column])
-        });
-        let batches = batches.collect::<Result<Vec<_>, _>>()?;
-        let schema = self.schema.clone();
-        Ok(MemorySourceConfig::try_new_exec(&[batches], schema, projection.cloned())?)
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => self.schema.clone(),
+        };
+        let key = self.key.clone();
+        Ok(Arc::new(SegmentScanExec::rows(key, members, schema, wanted)))
     }
 }

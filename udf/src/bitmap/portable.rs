@@ -19,6 +19,12 @@ pub struct Bitmap {
     high: RoaringTreemap,
 }
 
+impl From<RoaringBitmap> for Bitmap {
+    fn from(low: RoaringBitmap) -> Self {
+        Self { low, high: RoaringTreemap::new() }
+    }
+}
+
 /// Bytes that are no portable roaring bitmap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MalformedBitmap {

@@ -45,6 +45,9 @@ struct Grid {
     per_length: f64,
     /// One more than the number of the step at each place; 0 is none that is known.
     numbers: Vec<u32>,
+    /// How many steps are on it, and how many are not.
+    on: usize,
+    off: usize,
 }
 
 /// So many steps may lie before the first one that is found.
@@ -54,7 +57,7 @@ impl Grid {
     fn new(first: Step) -> Self {
         let length = first.last - first.first + 1;
         let origin = first.first.saturating_sub(length.saturating_mul(GRID_BEFORE));
-        Self { origin, length, per_length: 1.0 / length as f64, numbers: Vec::new() }
+        Self { origin, length, per_length: 1.0 / length as f64, numbers: Vec::new(), on: 0, off: 0 }
     }
 
     /// The number of the step that is here, if it is known; without a division, so a time beside the
@@ -84,10 +87,13 @@ impl Grid {
     fn add(&mut self, step: Step) {
         let is_whole = step.last - step.first + 1 == self.length
             && (step.first - self.origin) % self.length == 0;
-        let place = self.place(step.first).filter(|place| is_whole && *place < STEPS_MAX);
-        if let Some(place) = place {
-            self.numbers.resize(self.numbers.len().max(place + 1), 0);
-            self.numbers[place] = step.number + 1;
+        match self.place(step.first).filter(|place| is_whole && *place < STEPS_MAX) {
+            Some(place) => {
+                self.numbers.resize(self.numbers.len().max(place + 1), 0);
+                self.numbers[place] = step.number + 1;
+                self.on += 1;
+            }
+            None => self.off += 1,
         }
     }
 }
@@ -181,8 +187,19 @@ impl TimeSteps {
         values.number(&value, &mut number)?;
         let step = Step { first: span.0, last: span.1, number: number[0] };
         self.steps.insert(after, step);
-        self.grid.get_or_insert_with(|| Grid::new(step)).add(step);
+        self.place_on_grid(step);
         Ok(Some(step))
+    }
+
+    fn place_on_grid(&mut self, step: Step) {
+        let grid = self.grid.get_or_insert_with(|| Grid::new(step));
+        grid.add(step);
+        // The first step may have been an odd one: a division cuts towards zero, so the step around
+        // zero is twice as long as the others. Where all are odd, it is not tried too often.
+        if grid.off > grid.on && self.steps.len().is_power_of_two() {
+            *grid = Grid::new(step);
+            self.steps.iter().for_each(|step| grid.add(*step));
+        }
     }
 
     /// The step as long as one that is known and a whole number of lengths away, if there it is.
@@ -372,6 +389,19 @@ mod tests {
             });
             assert_eq!(numbers(&expression, &times).unwrap(), expected.collect::<Vec<_>>());
         }
+    }
+
+    // If this fails, every time is looked for among all steps.
+    #[test]
+    fn an_odd_first_step_does_not_make_the_grid() {
+        let mut steps = TimeSteps::of(&divided(1_000), &schema()).unwrap();
+        let mut values = ValueNumbers::new(&DataType::Int64).unwrap();
+        for ts in (0..20).map(|step| 1_000_000 + step * 1_000) {
+            steps.looked_for(ts, &mut values).unwrap();
+        }
+        let grid = steps.grid.as_ref().unwrap();
+        assert_eq!((grid.length, grid.on, grid.off), (1_000, 19, 1));
+        assert_eq!(grid.number(1_000_000 + 7_500), Some(7));
     }
 
     #[test]
