@@ -54,7 +54,7 @@ fn bitmap(aggregation: &AggregateExec) -> Option<SegmentScanExec> {
     while let Some(below) = below(input) {
         input = below;
     }
-    input.downcast_ref::<SegmentScanExec>()?.as_bitmap(aggregation.schema())
+    input.downcast_ref::<SegmentScanExec>()?.as_bitmap(&aggregation.schema())
 }
 
 /// Whether it makes nothing but the bitmap of all rows' only column.

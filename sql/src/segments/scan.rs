@@ -49,7 +49,7 @@ impl SegmentScanExec {
     pub(crate) fn rows(
         key: SegmentKey,
         members: Arc<Members>,
-        schema: SchemaRef,
+        schema: &SchemaRef,
         wanted: usize,
     ) -> Self {
         Self::new(key, members, schema, Output::Rows { wanted })
@@ -57,7 +57,7 @@ impl SegmentScanExec {
 
     /// The bitmap of the members as the only value of this schema; `None` when not all members are
     /// given.
-    pub(crate) fn as_bitmap(&self, schema: SchemaRef) -> Option<Self> {
+    pub(crate) fn as_bitmap(&self, schema: &SchemaRef) -> Option<Self> {
         let members = self.members.today().len();
         match self.output {
             Output::Rows { wanted } if wanted as u64 >= members => {
@@ -67,7 +67,7 @@ impl SegmentScanExec {
         }
     }
 
-    fn new(key: SegmentKey, members: Arc<Members>, schema: SchemaRef, output: Output) -> Self {
+    fn new(key: SegmentKey, members: Arc<Members>, schema: &SchemaRef, output: Output) -> Self {
         let mut equivalence = EquivalenceProperties::new(schema.clone());
         if let (Output::Rows { .. }, Some(field)) = (output, schema.fields().first()) {
             let options = SortOptions { descending: false, nulls_first: false };

@@ -106,6 +106,6 @@ impl TableProvider for SegmentTable {
             None => self.schema.clone(),
         };
         let key = self.key.clone();
-        Ok(Arc::new(SegmentScanExec::rows(key, members, schema, wanted)))
+        Ok(Arc::new(SegmentScanExec::rows(key, members, &schema, wanted)))
     }
 }
