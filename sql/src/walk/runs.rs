@@ -44,9 +44,27 @@ pub(crate) struct CustomerRuns {
 #[derive(Debug)]
 pub(crate) struct Partitions {
     of_customer: Vec<u16>,
+    /// By partition: its customers who have rows, ascending.
+    customers: Vec<Vec<u32>>,
 }
 
 impl Partitions {
+    fn new(runs: &CustomerRuns, count: usize) -> Result<Self> {
+        let of_customer = hashed(runs.customers(), count)?;
+        let mut customers = vec![Vec::new(); count.max(1)];
+        for (customer, starts) in (0..runs.customers()).zip(runs.starts.windows(2)) {
+            if starts[0] < starts[1] {
+                customers[usize::from(of_customer[customer as usize])].push(customer);
+            }
+        }
+        Ok(Self { of_customer, customers })
+    }
+
+    /// The customers of a partition who have rows, ascending.
+    pub(crate) fn customers(&self, partition: usize) -> &[u32] {
+        self.customers.get(partition).map_or(&[], Vec::as_slice)
+    }
+
     /// The partition of a customer, or of the rows without one.
     pub(crate) fn of(&self, owner: Owner) -> usize {
         usize::from(self.of_customer[owner.place(self.of_customer.len() - 1)])
@@ -147,9 +165,9 @@ impl CustomerRuns {
         }
     }
 
-    /// How much memory they take, with the partition of each customer.
+    /// How much memory they take, with the partition of each customer and the customers of each.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.starts.as_slice()) * 3 / 2 + size_of_val(self.runs.as_slice())
+        size_of_val(self.starts.as_slice()) * 5 / 2 + size_of_val(self.runs.as_slice())
     }
 
     /// How the engine spreads customers over so many partitions.
@@ -158,7 +176,7 @@ impl CustomerRuns {
         if let Some(partitions) = known.get(&count) {
             return Ok(partitions.clone());
         }
-        let partitions = Arc::new(Partitions { of_customer: hashed(self.customers(), count)? });
+        let partitions = Arc::new(Partitions::new(self, count)?);
         known.insert(count, partitions.clone());
         Ok(partitions)
     }
@@ -337,6 +355,14 @@ mod tests {
         assert_eq!(runs.of(Owner::Customer(2)), [run(0, 1, 1)]);
         assert_eq!(runs.of(Owner::Customer(3)), []);
         assert_eq!(runs.of(Owner::Nobody), [run(0, 3, 1)]);
+        let partitions = runs.partitions(2).unwrap();
+        let mut with_rows = [partitions.customers(0), partitions.customers(1)].concat();
+        with_rows.sort_unstable();
+        assert_eq!(with_rows, [0, 1, 2]);
+        for partition in 0..2 {
+            let mut customers = partitions.customers(partition).iter();
+            assert!(customers.all(|&one| partitions.of(Owner::Customer(one)) == partition));
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(crate) struct Walker {
     /// The column of times among those that are read, when rows must come in order of time.
     pub(crate) times: Option<usize>,
     pub(crate) keep: Vec<RowTest>,
-    next: Option<Owner>,
+    /// Where the next one is among the customers of the partition, or the next one wanted.
+    next: usize,
     /// The rows of the customer at hand that were not given yet; the next ones last.
     pending: Vec<Run>,
     /// Room for rows while they are tested.
@@ -81,7 +82,6 @@ impl Walker {
         files: Arc<LoadedFiles>,
     ) -> Self {
         let nobody = Owner::Nobody;
-        let first = Some(Owner::Customer(0));
         Self {
             runs,
             partitions,
@@ -90,7 +90,7 @@ impl Walker {
             files,
             times: None,
             keep: Vec::new(),
-            next: first,
+            next: 0,
             pending: Vec::new(),
             tested: Vec::new(),
             owner: nobody,
@@ -121,38 +121,40 @@ impl Walker {
     }
 
     fn next_owner(&mut self) -> Option<Owner> {
-        loop {
-            let owner = self.next?;
-            self.next = self.owner_after(owner);
-            if self.is_wanted(owner) && self.partitions.of(owner) == self.partition {
-                return Some(owner);
+        match &self.customers {
+            None => self.next_of_all(),
+            Some(wanted) => {
+                let wanted = wanted.clone();
+                self.next_wanted(&wanted)
             }
         }
     }
 
-    fn owner_after(&self, owner: Owner) -> Option<Owner> {
-        let Owner::Customer(customer) = owner else {
-            return None;
+    /// All customers of the partition, then nobody.
+    fn next_of_all(&mut self) -> Option<Owner> {
+        let customers = self.partitions.customers(self.partition);
+        let next = match customers.get(self.next) {
+            Some(&customer) => Some(Owner::Customer(customer)),
+            None => (self.next == customers.len()
+                && self.partitions.of(Owner::Nobody) == self.partition)
+                .then_some(Owner::Nobody),
         };
-        let end = self.runs.customers();
-        let next = match &self.customers {
-            None => customer.saturating_add(1),
-            // Straight to the next wanted one: a segment may be a small part of all customers.
-            Some(wanted) => wanted.range(customer.saturating_add(1)..).next()?,
-        };
-        match next < end {
-            true => Some(Owner::Customer(next)),
-            false if self.customers.is_none() => Some(Owner::Nobody),
-            false => None,
-        }
+        self.next += 1;
+        next
     }
 
-    fn is_wanted(&self, owner: Owner) -> bool {
-        match (owner, &self.customers) {
-            (Owner::Customer(customer), _) if customer >= self.runs.customers() => false,
-            (_, None) => true,
-            (Owner::Customer(customer), Some(wanted)) => wanted.contains(customer),
-            (Owner::Nobody, Some(_)) => false,
+    /// Straight to the next wanted one: a segment may be a small part of all customers.
+    fn next_wanted(&mut self, wanted: &RoaringBitmap) -> Option<Owner> {
+        loop {
+            let customer = wanted.range(u32::try_from(self.next).ok()?..).next()?;
+            self.next = customer as usize + 1;
+            let owner = Owner::Customer(customer);
+            if customer >= self.runs.customers() {
+                return None;
+            }
+            if self.partitions.of(owner) == self.partition {
+                return Some(owner);
+            }
         }
     }
 
