@@ -9,8 +9,7 @@ use arrow::array::{
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use datafusion::error::Result;
-use habitue_udf::Names;
-use habitue_udf::attribution::{Attribution, AttributionRule, TouchEvent};
+use habitue_udf::attribution::{Attribution, AttributionRule, Goal, Rest, TouchRows};
 use std::sync::Arc;
 
 /// Shares of goals are billionths.
@@ -40,6 +39,7 @@ impl AttributionFold {
             schema: self.schema(),
             attribution: Attribution::new(self.rule),
             names: LabelNames::default(),
+            goals: Vec::new(),
         })
     }
 }
@@ -48,34 +48,46 @@ struct Shares {
     schema: SchemaRef,
     attribution: Attribution,
     names: LabelNames,
+    /// Those of the batch at hand.
+    goals: Vec<Goal>,
+}
+
+/// The goals of a batch; what has no time is none.
+fn goals_of(columns: &[ArrayRef], ts: &Int64Array, goals: &mut Vec<Goal>) {
+    let is_goal = match columns[3].as_boolean() {
+        truths if truths.null_count() == 0 => truths.values().clone(),
+        truths => prep_null_mask_filter(truths).values().clone(),
+    };
+    let amounts = columns[4].as_primitive::<Decimal128Type>();
+    // A goal without an amount is a goal.
+    let amount = |row| if amounts.is_valid(row) { amounts.value(row) } else { 0 };
+    let rows = is_goal.set_indices().filter(|&row| ts.is_valid(row));
+    goals.clear();
+    goals.extend(rows.map(|row| Goal { row, amount: amount(row) }));
 }
 
 impl Folding for Shares {
     fn add(&mut self, rows: &CustomerRows<'_>) -> Result<()> {
         let columns = rows.batch.columns();
         let ts = steps(&columns[1])?;
-        let touches = self.names.of(&columns[2], self.attribution.names());
-        let goals = columns[3].as_boolean();
-        let is_goal = match goals.null_count() {
-            0 => goals.values().clone(),
-            _ => prep_null_mask_filter(goals).values().clone(),
-        };
-        let amounts = columns[4].as_primitive::<Decimal128Type>();
-        for range in &rows.ranges {
+        let touches = self.names.of_events(&columns[2], &ts, self.attribution.names());
+        goals_of(columns, &ts, &mut self.goals);
+        let events = TouchRows { ts: ts.values(), touches };
+        let mut goals = self.goals.as_slice();
+        let ranges = rows.ranges.len();
+        for (place, range) in rows.ranges.iter().enumerate() {
             if !range.continues {
                 self.attribution.begin_customer();
             }
-            for row in range.rows.clone() {
-                let is_goal = is_goal.value(row);
-                let touch = Some(touches[row]).filter(|&touch| touch != Names::NONE);
-                if (touch.is_none() && !is_goal) || ts.is_null(row) {
-                    continue;
-                }
-                // A goal without an amount is a goal.
-                let amount = || if amounts.is_valid(row) { amounts.value(row) } else { 0 };
-                let goal = is_goal.then(amount);
-                self.attribution.observe(TouchEvent { ts: ts.value(row), touch, goal });
-            }
+            let rows = range.rows.clone();
+            // Before the rows of a customer may stand those of nobody.
+            let others = goals.iter().take_while(|goal| goal.row < rows.start).count();
+            let own = goals[others..].iter().take_while(|goal| goal.row < rows.end).count();
+            let (own, later) = goals[others..].split_at(own);
+            goals = later;
+            let is_last = place + 1 == ranges;
+            let rest = if is_last { Rest::MayGoOn } else { Rest::OthersOnly };
+            self.attribution.observe_rows(&events, rows, own, rest);
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
-use habitue_udf::Names;
 use habitue_udf::event_paths::{EventPaths, Marked, NAMES_MAX, PathRule};
 use std::sync::Arc;
 
@@ -73,25 +72,13 @@ impl Folding for Paths {
     fn add(&mut self, rows: &CustomerRows<'_>) -> Result<()> {
         let columns = rows.batch.columns();
         let ts = steps(&columns[1])?;
-        let names = self.names.of(&columns[2], self.paths.names());
+        let names = self.names.of_events(&columns[2], &ts, self.paths.names());
         if self.paths.names().len() > NAMES_MAX {
             return exec_err!(
                 "event_paths takes steps of at most {NAMES_MAX} distinct names; \
                  name fewer of them, or group them in `step`"
             );
         }
-        let timed;
-        let names: &[u32] = match ts.null_count() {
-            0 => names,
-            // What has no time is no event.
-            _ => {
-                let rows = names.iter().enumerate();
-                let name =
-                    |(row, &name): (usize, &u32)| if ts.is_valid(row) { name } else { Names::NONE };
-                timed = rows.map(name).collect::<Vec<_>>();
-                &timed
-            }
-        };
         let [begins, ends] = [3, 4].map(|column: usize| Condition::of(&columns[column]));
         for range in &rows.ranges {
             if !range.continues {

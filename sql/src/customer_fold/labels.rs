@@ -1,6 +1,6 @@
 //! Texts that come as numbers, by the numbers of a fold's own names.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::UInt32Type;
 use habitue_udf::Names;
 use std::sync::Arc;
@@ -34,6 +34,21 @@ impl LabelNames {
                 let name = |key: Option<u32>| key.map_or(Names::NONE, |key| numbers[key as usize]);
                 self.found.extend(keys.iter().map(name));
             }
+        }
+        &self.found
+    }
+
+    /// The name of each event; a row without a time is none and has [`Names::NONE`].
+    pub(super) fn of_events(
+        &mut self,
+        column: &ArrayRef,
+        ts: &Int64Array,
+        names: &mut Names,
+    ) -> &[u32] {
+        self.of(column, names);
+        if ts.null_count() > 0 {
+            let rows = self.found.iter_mut().enumerate();
+            rows.filter(|(row, _)| ts.is_null(*row)).for_each(|(_, name)| *name = Names::NONE);
         }
         &self.found
     }

@@ -9,9 +9,10 @@
 //! Shares are whole billionths, and amounts are split in their own smallest unit, so that the parts
 //! of a goal add up to it exactly and no answer depends on the order in which parts are added.
 
-use std::collections::VecDeque;
+mod rows;
 
 use crate::names::Names;
+pub use rows::{Goal, Rest, TouchRows};
 
 /// One goal, in the units of its shares.
 pub const WHOLE: i64 = 1_000_000_000;
@@ -89,11 +90,17 @@ pub struct Attribution {
     credits: Vec<Credit>,
     nobody: Credit,
     customer: u32,
-    touches: VecDeque<Touch>,
-    /// Touches and goals at the time of the newest event.
-    now: Vec<Touch>,
+    /// In the order of time.
+    touches: Vec<Touch>,
+    /// How many of them are too old for any goal to come.
+    expired: usize,
+    /// How many of them stand in the order of their names as well.
+    sorted: usize,
+    /// The goals that wait for the touches at their time, which is `now_ts`.
     goals: Vec<i128>,
     now_ts: i64,
+    /// What the touches of one goal weigh, when they do not weigh the same.
+    weights: Vec<f64>,
     /// Where the shares of one goal end, in billionths; by touch.
     ends: Vec<i64>,
 }
@@ -107,10 +114,12 @@ impl Attribution {
             credits: Vec::new(),
             nobody: Credit::default(),
             customer: 0,
-            touches: VecDeque::new(),
-            now: Vec::new(),
+            touches: Vec::new(),
+            expired: 0,
+            sorted: 0,
             goals: Vec::new(),
             now_ts: 0,
+            weights: Vec::new(),
             ends: Vec::new(),
         }
     }
@@ -124,6 +133,7 @@ impl Attribution {
     pub fn begin_customer(&mut self) {
         self.settle();
         self.touches.clear();
+        (self.expired, self.sorted) = (0, 0);
         self.customer += 1;
     }
 
@@ -131,10 +141,20 @@ impl Attribution {
     pub fn observe(&mut self, event: TouchEvent) {
         if event.ts != self.now_ts {
             self.settle();
-            self.now_ts = event.ts;
         }
-        self.now.extend(event.touch.map(|name| Touch { ts: event.ts, name }));
-        self.goals.extend(event.goal);
+        self.touches.extend(event.touch.map(|name| Touch { ts: event.ts, name }));
+        if let Some(amount) = event.goal {
+            self.observe_goal(event.ts, amount);
+        }
+    }
+
+    /// A goal, which waits until time goes on.
+    fn observe_goal(&mut self, ts: i64, amount: i128) {
+        if ts != self.now_ts {
+            self.settle();
+            self.now_ts = ts;
+        }
+        self.goals.push(amount);
     }
 
     /// What each name gets, and `None` what belongs to nobody. No event can follow.
@@ -154,37 +174,49 @@ impl Attribution {
             + self.touches.capacity() * size_of::<Touch>()
     }
 
-    /// Takes what happened at one time: first the touches, then the goals.
+    /// Shares the goals that wait; all touches up to their time have come, and no later one.
     fn settle(&mut self) {
-        if self.now.len() > 1 {
-            let names = &self.names;
-            self.now.sort_by(|a, b| names.text(a.name).cmp(names.text(b.name)));
-        }
-        match self.now.len() {
-            0 => {}
-            // Mostly nothing else happens at the same time.
-            1 => self.touches.extend(self.now.pop()),
-            _ => self.touches.extend(self.now.drain(..)),
-        }
         if self.goals.is_empty() {
             return;
         }
+        self.sort_touches();
         let (now, within) = (self.now_ts, self.rule.within);
-        while self.touches.front().is_some_and(|first| now.saturating_sub(first.ts) > within) {
-            self.touches.pop_front();
-        }
+        let touches = &self.touches[self.expired..];
+        let is_old = |touch: &&Touch| now.saturating_sub(touch.ts) > within;
+        self.expired += touches.iter().take_while(is_old).count();
         self.credits.resize(self.names.len(), Credit::default());
-        for goal in std::mem::take(&mut self.goals) {
-            self.share(goal);
+        let mut goals = std::mem::take(&mut self.goals);
+        goals.drain(..).for_each(|goal| self.share(goal));
+        self.goals = goals;
+        self.forget_expired();
+    }
+
+    /// Puts touches at the same time in the order of their names.
+    fn sort_touches(&mut self) {
+        let names = &self.names;
+        let fresh = &mut self.touches[self.sorted..];
+        for same in fresh.chunk_by_mut(|a, b| a.ts == b.ts).filter(|same| same.len() > 1) {
+            same.sort_by(|a, b| names.text(a.name).cmp(names.text(b.name)));
+        }
+        self.sorted = self.touches.len();
+    }
+
+    /// So that a customer who never ends does not take more memory than the touches in time.
+    fn forget_expired(&mut self) {
+        if self.expired > 1024 && self.expired > self.touches.len() / 2 {
+            self.touches.drain(..self.expired);
+            self.sorted -= self.expired;
+            self.expired = 0;
         }
     }
 
     fn share(&mut self, amount: i128) {
         let customer = self.customer;
+        let touches = &self.touches[self.expired..];
         let only = match self.rule.model {
-            Model::First => self.touches.front(),
-            Model::Last => self.touches.back(),
-            _ if self.touches.len() <= 1 => self.touches.front(),
+            Model::First => touches.first(),
+            Model::Last => touches.last(),
+            _ if touches.len() <= 1 => touches.first(),
             _ => {
                 self.share_among_all(amount);
                 return;
@@ -199,21 +231,30 @@ impl Attribution {
     fn share_among_all(&mut self, amount: i128) {
         self.find_ends();
         // What lies between two ends is a touch's own: so the parts add up to the whole.
-        let part_below = |end: i64| (amount * i128::from(end)).div_euclid(i128::from(WHOLE));
-        let mut from = 0;
-        for (touch, &end) in self.touches.iter().zip(&self.ends) {
-            let part = part_below(end) - part_below(from);
-            self.credits[touch.name as usize].add(self.customer, end - from, part);
-            from = end;
+        let small = i64::try_from(amount).ok();
+        let small = small.filter(|amount| amount.checked_mul(WHOLE).is_some());
+        let part_below = |end: i64| match small {
+            // Most amounts are, and are divided much faster.
+            Some(amount) => i128::from((amount * end).div_euclid(WHOLE)),
+            None => (amount * i128::from(end)).div_euclid(i128::from(WHOLE)),
+        };
+        let (mut from, mut below) = (0, 0);
+        for (touch, &end) in self.touches[self.expired..].iter().zip(&self.ends) {
+            let below_end = part_below(end);
+            let credit = &mut self.credits[touch.name as usize];
+            credit.add(self.customer, end - from, below_end - below);
+            (from, below) = (end, below_end);
         }
     }
 
     /// Where each touch's share of a goal ends; there are at least two touches.
     fn find_ends(&mut self) {
-        let count = self.touches.len();
+        let touches = &self.touches[self.expired..];
+        let count = touches.len();
         self.ends.clear();
         let part = |of_all: i64, place: usize, count: usize| {
-            (i128::from(of_all) * place as i128 / count as i128) as i64
+            // So many touches that this is too large have no room in memory.
+            of_all * place as i64 / count as i64
         };
         match self.rule.model {
             Model::Position if count > 2 => {
@@ -225,13 +266,15 @@ impl Attribution {
             }
             Model::TimeDecay { half_life } => {
                 let age = |touch: &Touch| self.now_ts.saturating_sub(touch.ts) as f64;
-                let newest = self.touches.back().map_or(0.0, age);
+                let newest = touches.last().map_or(0.0, age);
                 let weight =
                     |touch: &Touch| (-(age(touch) - newest) / half_life.max(1) as f64).exp2();
-                let all = self.touches.iter().map(weight).sum::<f64>();
+                self.weights.clear();
+                self.weights.extend(touches.iter().map(weight));
+                let all = self.weights.iter().sum::<f64>();
                 let mut sum = 0.0;
-                for touch in &self.touches {
-                    sum += weight(touch);
+                for weight in &self.weights {
+                    sum += weight;
                     self.ends.push(((sum / all * WHOLE as f64).round() as i64).min(WHOLE));
                 }
                 if let Some(last) = self.ends.last_mut() {
