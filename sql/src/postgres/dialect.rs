@@ -4,8 +4,8 @@
 //! functions with a schema before them, `COLLATE`. What people and tools ask about events stays as
 //! it was written.
 
-use crate::postgres::information;
 use crate::postgres::subqueries::{self, Columns};
+use crate::postgres::{information, procedures, unnamed};
 use crate::statements::ensure_not_too_long;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -93,6 +93,8 @@ impl Dialect {
     fn ruled(&self, sql: &str) -> Option<Statement> {
         let mut statement = only(Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?)?;
         information::rewrite(&mut statement);
+        procedures::rewrite(&mut statement);
+        unnamed::rewrite(&mut statement);
         Some(self.rules.iter().fold(statement, |statement, rule| rule.rewrite(statement)))
     }
 }

@@ -27,6 +27,7 @@ mod information;
 mod interruption;
 mod nothing;
 mod parameters;
+mod procedures;
 mod rows;
 mod server;
 mod settings;
@@ -35,5 +36,6 @@ mod split;
 mod startup;
 mod statement;
 mod subqueries;
+mod unnamed;
 
 pub use server::serve;
