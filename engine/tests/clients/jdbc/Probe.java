@@ -45,6 +45,11 @@ public class Probe {
                 rows.close();
             }
             expect(true, "catalogs and kinds of tables");
+            try (ResultSet rows = about.getTypeInfo()) { expect(rows.next(), "getTypeInfo"); }
+            about.getVersionColumns(null, "main", "events").close();
+            about.getProcedures(null, "main", "%").close();
+            about.getFunctionColumns(null, "main", "%", "%").close();
+            expect(true, "procedures and columns of functions");
             about.getClientInfoProperties().close();
             expect(about.getSQLKeywords() != null, "the rest of the metadata is answered");
             String sql = "SELECT event_id, customer_id, amount, ts FROM events WHERE event = ?";
