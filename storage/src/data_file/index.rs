@@ -88,14 +88,13 @@ impl FileIndex {
     /// # Ok::<(), habitue_storage::Error>(())
     /// ```
     pub fn row_ranges(&self, wanted: impl Fn(u32) -> bool) -> Vec<Range<u32>> {
-        let mut ranges: Vec<Range<u32>> = Vec::new();
-        for group in self.groups() {
-            if !group.identifiers.iter().any(|&identifier| wanted(identifier)) {
-                continue;
-            }
-            match ranges.last_mut() {
-                Some(last) if last.end == group.rows.start => last.end = group.rows.end,
-                _ => ranges.push(group.rows),
+        let mut ranges = Vec::new();
+        let mut group = 0;
+        for (place, &identifier) in (0_u32..).zip(&self.identifiers) {
+            if wanted(identifier) {
+                // Few are wanted, mostly: only their groups are looked for.
+                group += self.group_start[group..].partition_point(|&start| start <= place) - 1;
+                add_range(&mut ranges, self.group(group).rows);
             }
         }
         ranges
@@ -131,12 +130,7 @@ impl FileIndex {
                 }
                 let place = (chunk * IDENTIFIERS_AT_ONCE + place) as u32;
                 let group = self.group_start.partition_point(|&start| start <= place) - 1;
-                let rows = self.group(group).rows;
-                match ranges.last_mut() {
-                    // Also the same group again, by another identifier of it.
-                    Some(last) if last.end >= rows.start => last.end = rows.end,
-                    _ => ranges.push(rows),
-                }
+                add_range(&mut ranges, self.group(group).rows);
             }
         }
         ranges
@@ -291,6 +285,15 @@ impl FileIndex {
             rows: self.first_row[group]..rows_end,
             identifiers: &self.identifiers[self.group_start[group] as usize..end],
         }
+    }
+}
+
+/// Adds the rows of a group, which are behind all others or the last ones again.
+fn add_range(ranges: &mut Vec<Range<u32>>, rows: Range<u32>) {
+    match ranges.last_mut() {
+        // Also the same group again, by another identifier of it.
+        Some(last) if last.end >= rows.start => last.end = rows.end,
+        _ => ranges.push(rows),
     }
 }
 
