@@ -20,15 +20,19 @@ impl VisitorMut for Procedures {
         if let Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } =
             expression
         {
-            for (column, procedure) in [(&*left, &mut *right), (&*right.clone(), &mut *left)] {
-                if is_procedure_of_type(column)
-                    && let Some(name) = name_of(procedure)
-                {
-                    *procedure = Expr::value(Value::SingleQuotedString(name));
-                }
-            }
+            name_instead(left, right);
+            name_instead(right, left);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Puts a name in the place of a cast that is compared with this column.
+fn name_instead(column: &Expr, procedure: &mut Expr) {
+    if is_procedure_of_type(column)
+        && let Some(name) = name_of(procedure)
+    {
+        *procedure = Expr::value(Value::SingleQuotedString(name));
     }
 }
 
