@@ -192,6 +192,9 @@ impl DisplayAs for CustomerWalkExec {
             return write!(f, "{}", source.report);
         }
         write!(f, "CustomerWalkExec: version={}, {}", source.version, source.report)?;
+        if source.files.is_arranged() {
+            write!(f, ", arranged")?;
+        }
         let names = self.schema();
         let names = names.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
         write!(f, ", columns=[{}]", names.join(", "))?;

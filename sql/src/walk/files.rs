@@ -72,6 +72,11 @@ impl WalkFiles {
         Self { store, hot, parts, schema, threads, loaded: OnceCell::new() }
     }
 
+    /// Whether files are read in the order of the walk.
+    pub(crate) fn is_arranged(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, WalkPart::Arranged(_)))
+    }
+
     /// The columns; whoever asks first loads them, on all threads.
     pub(crate) async fn load(self: Arc<Self>) -> Result<Arc<LoadedFiles>> {
         self.loaded.get_or_try_init(|| self.clone().load_all()).await.cloned()

@@ -197,6 +197,7 @@ async fn work_per_customer_needs_no_sort_and_no_shuffle() {
         let plan = plan(&session, query).await;
         assert!(plan.contains(operator) && plan.contains("CustomerWalkExec"), "{plan}");
         assert!(!plan.contains("RepartitionExec") && !plan.contains("SortExec"), "{plan}");
+        assert!(plan.contains(", arranged, columns="), "{plan}");
     }
     rows_of(&session, "SET habitue.customer_walk = off").await.unwrap();
     let plan = plan(&session, "SELECT customer_id, count(*) FROM events GROUP BY 1").await;
