@@ -30,6 +30,32 @@ async fn a_refresh_says_who_entered_and_who_left() {
     assert_eq!(value_of(&session, changed).await, "entered 2");
 }
 
+// If this fails, sets of customers that are combined are not the segments that were named.
+#[tokio::test]
+async fn the_bitmap_of_a_segment_is_that_of_its_rows() {
+    let session = small_shop().await.session();
+    run(&session, BUYERS).await;
+    run(&session, "CREATE SEGMENT nobody AS SELECT customer_id FROM events WHERE false").await;
+    insert(&session, "VALUES ('n1', '2026-04-01', 'purchase', 'u3', NULL, NULL, '1', NULL)").await;
+    run(&session, "REFRESH SEGMENT buyers").await;
+    for (rows, is_taken) in [
+        ("segment('buyers')", true),
+        ("segment('buyers', 1)", true),
+        ("segment('nobody')", true),
+        ("(SELECT customer_id FROM segment('buyers') LIMIT 1)", false),
+        ("segment('buyers') WHERE customer_id > 1", false),
+    ] {
+        let taken = format!("SELECT bitmap_agg(customer_id) FROM {rows}");
+        let plan = table_of(&session, &format!("EXPLAIN {taken}")).await;
+        assert_eq!(plan.contains("as one bitmap"), is_taken, "{rows}\n{plan}");
+        let computed = format!("SELECT bitmap_agg(customer_id + 0) FROM {rows}");
+        assert_eq!(value_of(&session, &taken).await, value_of(&session, &computed).await, "{rows}");
+    }
+    let filtered = "SELECT bitmap_count(bitmap_agg(customer_id) FILTER (WHERE customer_id < 0)) \
+                    FROM segment('buyers')";
+    assert_eq!(value_of(&session, filtered).await, "0");
+}
+
 #[tokio::test]
 async fn a_segment_comes_and_goes_in_one_commit() {
     let session = small_shop().await.session();
