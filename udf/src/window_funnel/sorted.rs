@@ -14,6 +14,7 @@ use crate::conditions;
 use crate::grouped_events::Event;
 use crate::window_funnel::FunnelCall;
 use crate::window_funnel::depth::{Front, FunnelRule};
+use crate::window_funnel::mode::Pace;
 
 /// `window_funnel` of groups that come one after the other, each in order of time.
 #[derive(Clone, Debug)]
@@ -144,6 +145,9 @@ impl OpenGroup {
         rows: Range<usize>,
     ) {
         let mut now = self.moment.pop().unwrap_or(Event { ts: i64::MIN, mask: 0 });
+        // Where the next step must be later, the earlier of two starts may reach a step at the time
+        // of the later one.
+        let later_starts_only = rule.mode.pace == Pace::EqualOrLater;
         for word in rows.start / WORD..rows.end.div_ceil(WORD) {
             if self.front.deepest == rule.steps {
                 break;
@@ -156,7 +160,7 @@ impl OpenGroup {
                 let ts = ts[word * WORD + bit as usize];
                 let mask = mask_at(steps, bit);
                 // Of starts that nothing lies between, the later one takes the place.
-                let is_later_start = now.mask == FIRST && mask == FIRST;
+                let is_later_start = later_starts_only && now.mask == FIRST && mask == FIRST;
                 if now.ts == ts || is_later_start {
                     now = Event { ts, mask: now.mask | mask };
                     continue;
@@ -367,6 +371,14 @@ mod tests {
             }
         }
         funnel.answer(rule) as i32
+    }
+
+    #[test]
+    fn an_earlier_start_reaches_a_step_at_the_time_of_a_later_start() {
+        let mode = FunnelMode::parse("strict_increase").unwrap();
+        let rule = FunnelRule { steps: 3, window: 2, mode };
+        let rows = [(11, 1), (13, 1), (13, 3)].map(|(ts, mask)| (ts, mask, true));
+        assert_eq!(sorted(rule, &[rows.to_vec()], 5), [2]);
     }
 
     // If this fails, a plain funnel takes rows for steps that they are not, or loses some.
