@@ -4,6 +4,7 @@ use crate::hot::arranged::gathered;
 use arrow::array::{Array, AsArray, DictionaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A column of labels. NULL is a label of its own.
 #[derive(Debug, Default)]
@@ -25,6 +26,37 @@ pub(crate) enum Codes {
 impl Default for Codes {
     fn default() -> Self {
         Self::Narrow(Vec::new())
+    }
+}
+
+/// How many codes of one byte there are.
+const NARROW_CODES: usize = 1 << u8::BITS;
+
+impl Codes {
+    /// Adds for each of these rows what stands in `table` at its code.
+    pub(crate) fn translated<T: Copy + Default>(
+        &self,
+        rows: Range<usize>,
+        table: &[T],
+        into: &mut Vec<T>,
+    ) {
+        match self {
+            // Every byte has a place in the whole table, so none needs to be tested.
+            Self::Narrow(codes) if rows.len() >= NARROW_CODES && table.len() <= NARROW_CODES => {
+                let mut whole = [T::default(); NARROW_CODES];
+                whole[..table.len()].copy_from_slice(table);
+                into.extend(codes[rows].iter().map(|&code| whole[usize::from(code)]));
+            }
+            Self::Narrow(codes) => {
+                into.extend(codes[rows].iter().map(|&code| table[usize::from(code)]));
+            }
+            Self::Wide(codes) => {
+                into.extend(codes[rows].iter().map(|&code| table[usize::from(code)]));
+            }
+            Self::Widest(codes) => {
+                into.extend(codes[rows].iter().map(|&code| table[code as usize]));
+            }
+        }
     }
 }
 
@@ -158,23 +190,16 @@ impl Codes {
 mod tests {
     use super::*;
 
-    fn texts(labels: &Labels) -> Vec<Option<String>> {
-        let code = |row: usize| match &labels.codes {
-            Codes::Narrow(codes) => usize::from(codes[row]),
-            Codes::Wide(codes) => usize::from(codes[row]),
-            Codes::Widest(codes) => codes[row] as usize,
-        };
-        let rows = match &labels.codes {
-            Codes::Narrow(codes) => codes.len(),
-            Codes::Wide(codes) => codes.len(),
-            Codes::Widest(codes) => codes.len(),
-        };
-        (0..rows).map(|row| labels.values[code(row)].clone()).collect()
+    fn texts(labels: &Labels, rows: Range<usize>) -> Vec<Option<String>> {
+        let places = (0..labels.values.len() as u32).collect::<Vec<_>>();
+        let mut found = Vec::new();
+        labels.codes().translated(rows, &places, &mut found);
+        found.into_iter().map(|place| labels.values[place as usize].clone()).collect()
     }
 
     #[test]
     fn labels_of_several_dictionaries_come_out_as_they_went_in() {
-        for distinct in [3, 300, 70_000] {
+        for distinct in [3, 200, 300, 70_000] {
             let mut labels = Labels::default();
             let mut expected = Vec::new();
             for part in 0..3 {
@@ -186,7 +211,8 @@ mod tests {
                 labels.append(&array).unwrap();
                 expected.extend(rows);
             }
-            assert_eq!(texts(&labels), expected);
+            assert_eq!(texts(&labels, 0..expected.len()), expected);
+            assert_eq!(texts(&labels, 3..7), expected[3..7]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of a walk as record batches.
 
-use crate::hot::{Codes, HotColumn};
+use crate::hot::HotColumn;
 use crate::walk::files::LoadedFiles;
 use crate::walk::output::{AllLabels, WalkColumn};
 use crate::walk::runs::{Owner, Run};
@@ -210,41 +210,12 @@ fn bits(
     truths: &[Vec<bool>],
     segments: &Segments,
 ) -> BooleanBuffer {
-    let codes_of = |run: &Run| {
-        let labels = column[run.file as usize].as_ref().and_then(|column| column.labels());
-        labels.map(|labels| (labels.codes(), &truths[run.file as usize]))
-    };
-    if let [run] = segments.runs.as_slice()
-        && let Some((codes, truths)) = codes_of(run)
-    {
-        let rows = run.range();
-        return match codes {
-            Codes::Narrow(codes) => collect(&codes[rows], |code| truths[usize::from(code)]),
-            Codes::Wide(codes) => collect(&codes[rows], |code| truths[usize::from(code)]),
-            Codes::Widest(codes) => collect(&codes[rows], |code| truths[code as usize]),
-        };
-    }
     let mut found = Vec::with_capacity(segments.rows);
     for run in &segments.runs {
-        let rows = run.range();
-        let Some((codes, truths)) = codes_of(run) else {
-            continue;
-        };
-        match codes {
-            Codes::Narrow(codes) => {
-                found.extend(codes[rows].iter().map(|&code| truths[usize::from(code)]));
-            }
-            Codes::Wide(codes) => {
-                found.extend(codes[rows].iter().map(|&code| truths[usize::from(code)]));
-            }
-            Codes::Widest(codes) => {
-                found.extend(codes[rows].iter().map(|&code| truths[code as usize]));
-            }
+        let file = run.file as usize;
+        if let Some(labels) = column[file].as_ref().and_then(|column| column.labels()) {
+            labels.codes().translated(run.range(), &truths[file], &mut found);
         }
     }
-    collect(&found, |holds| holds)
-}
-
-fn collect<C: Copy>(codes: &[C], holds: impl Fn(C) -> bool) -> BooleanBuffer {
-    BooleanBuffer::collect_bool(codes.len(), |row| holds(codes[row]))
+    BooleanBuffer::collect_bool(found.len(), |row| found[row])
 }

@@ -1,6 +1,6 @@
 //! The columns that a walk gives, and how their values are found.
 
-use crate::hot::{Codes, HotColumn};
+use crate::hot::HotColumn;
 use crate::walk::files::LoadedFiles;
 use crate::walk::runs::Run;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
@@ -100,17 +100,7 @@ impl AllLabels {
             let Some(labels) = file.and_then(|column| column.labels()) else {
                 continue;
             };
-            match labels.codes() {
-                Codes::Narrow(codes) => {
-                    found.extend(codes[run.range()].iter().map(|&code| places[usize::from(code)]));
-                }
-                Codes::Wide(codes) => {
-                    found.extend(codes[run.range()].iter().map(|&code| places[usize::from(code)]));
-                }
-                Codes::Widest(codes) => {
-                    found.extend(codes[run.range()].iter().map(|&code| places[code as usize]));
-                }
-            }
+            labels.codes().translated(run.range(), places, &mut found);
         }
         found
     }
