@@ -252,14 +252,8 @@ impl ExecutionPlan for EventScanExec {
             OutputColumn::Stored(place) => input.column_statistics[place].clone(),
             OutputColumn::CustomerOf(_) => self.customer_statistics(),
         });
-        // Whole files are what the input knows of.
-        let selected = usize::try_from(self.report.rows_selected).unwrap_or(usize::MAX);
-        let num_rows = match input.num_rows.get_value() {
-            Some(&rows) if rows <= selected => input.num_rows,
-            _ => Precision::Inexact(selected),
-        };
         Ok(Arc::new(Statistics {
-            num_rows,
+            num_rows: self.report.rows_left(input.num_rows),
             total_byte_size: Precision::Absent,
             column_statistics: columns.collect(),
         }))

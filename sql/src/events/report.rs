@@ -1,5 +1,6 @@
 //! What a scan left out and why, as EXPLAIN says it.
 
+use datafusion::common::stats::Precision;
 use std::fmt;
 
 /// What was left out and why.
@@ -23,6 +24,17 @@ pub(crate) struct PruningReport {
     pub(crate) row_ranges: usize,
     /// How many customers the filters leave over, if they say.
     pub(crate) customers: Option<u64>,
+}
+
+impl PruningReport {
+    /// How many rows are left of those of whole files.
+    pub(crate) fn rows_left(&self, of_files: Precision<usize>) -> Precision<usize> {
+        let selected = usize::try_from(self.rows_selected).unwrap_or(usize::MAX);
+        match of_files.get_value() {
+            Some(&rows) if rows <= selected => of_files,
+            _ => Precision::Inexact(selected),
+        }
+    }
 }
 
 impl fmt::Display for PruningReport {

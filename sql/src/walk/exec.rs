@@ -68,6 +68,8 @@ impl CustomerWalkExec {
         statistics: Statistics,
     ) -> Self {
         let properties = properties(schema, &columns, &source);
+        let num_rows = source.report.rows_left(statistics.num_rows);
+        let statistics = Statistics { num_rows, ..statistics };
         Self { source, columns, statistics, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 

@@ -74,17 +74,23 @@ async fn files_are_left_out_for_each_reason() {
 async fn statistics_know_how_few_rows_are_left() {
     let session = shop().await.session();
     rows_of(&session, "SET datafusion.explain.show_statistics = true").await.unwrap();
-    let plan = plan(&session, "customer_id = 7").await;
-    let scan = plan.lines().find(|line| line.contains("EventScanExec")).unwrap();
-    let number_after = |words: &str| {
-        let rest = &scan[scan.find(words).unwrap() + words.len()..];
+    let number_after = |line: &str, words: &str| {
+        let rest = &line[line.find(words).unwrap() + words.len()..];
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap();
         rest[..end].parse::<u64>().unwrap()
     };
-    let (selected, total) =
-        (number_after("rows="), number_after(&format!("rows={}/", number_after("rows="))));
-    assert!(selected < total, "{scan}");
-    assert_eq!(number_after("Rows=Inexact("), selected, "{scan}");
+    let everybody = "SELECT customer_id, max(ts) FROM events GROUP BY 1";
+    let of_one = "EXPLAIN SELECT max(ts) FROM events WHERE customer_id = 7";
+    for operator in ["EventScanExec", "CustomerWalkExec"] {
+        let plan = table_of(&session, of_one).await;
+        let scan = plan.lines().find(|line| line.contains(operator));
+        let scan = scan.unwrap_or_else(|| panic!("{plan}"));
+        let selected = number_after(scan, " rows=");
+        assert!(selected < number_after(scan, &format!(" rows={selected}/")), "{scan}");
+        assert_eq!(number_after(scan, "Rows=Inexact("), selected, "{scan}");
+        // Once columns are kept, the same rows are walked over.
+        rows_of(&session, everybody).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -60,15 +60,25 @@ impl Grid {
         Self { origin, length, per_length: 1.0 / length as f64, numbers: Vec::new(), on: 0, off: 0 }
     }
 
-    /// The number of the step that is here, if it is known; without a division, so a time beside the
-    /// end of a step may be missed.
-    fn number(&self, ts: i64) -> Option<u32> {
-        let since = ts.wrapping_sub(self.origin);
-        let place = (since as f64 * self.per_length) as usize;
-        let number = self.numbers.get(place)?.checked_sub(1)?;
-        let first = (place as i64).wrapping_mul(self.length);
-        let into_step = since.wrapping_sub(first);
-        (0..self.length).contains(&into_step).then_some(number)
+    /// Writes the numbers of these times, up to the first one whose step is not known; how many were
+    /// written. Without a division, so a time beside the end of a step may be missed.
+    fn numbers_until_unknown(&self, times: &[i64], into: &mut [u32]) -> usize {
+        let (origin, length, per_length) = (self.origin, self.length, self.per_length);
+        let numbers = self.numbers.as_slice();
+        let number = |ts: i64| {
+            let since = ts.wrapping_sub(origin);
+            let place = (since as f64 * per_length) as u32;
+            let number = numbers.get(place as usize)?.checked_sub(1)?;
+            let into_step = since.wrapping_sub(i64::from(place).wrapping_mul(length));
+            (0..length).contains(&into_step).then_some(number)
+        };
+        for (row, (&ts, into)) in times.iter().zip(into).enumerate() {
+            match number(ts) {
+                Some(number) => *into = number,
+                None => return row,
+            }
+        }
+        times.len()
     }
 
     fn place(&self, ts: i64) -> Option<usize> {
@@ -134,22 +144,22 @@ impl TimeSteps {
             return Ok(false);
         }
         let start = into.len();
-        let mut outcome = Ok(true);
-        into.extend(times.values().iter().map(|&ts| {
-            if let Some(number) = self.grid.as_ref().and_then(|grid| grid.number(ts)) {
-                return number;
+        into.resize(start + times.len(), 0);
+        let mut row = 0;
+        loop {
+            if let Some(grid) = &self.grid {
+                row += grid.numbers_until_unknown(&times.values()[row..], &mut into[start + row..]);
             }
-            match self.looked_for(ts, values) {
-                Ok(Some(step)) => return step.number,
-                Ok(None) => outcome = Ok(false),
-                Err(error) => outcome = Err(error),
-            }
-            0
-        }));
-        if !matches!(outcome, Ok(true)) {
-            into.truncate(start);
+            let Some(&ts) = times.values().get(row) else {
+                return Ok(true);
+            };
+            let Some(step) = self.looked_for(ts, values)? else {
+                into.truncate(start);
+                return Ok(false);
+            };
+            into[start + row] = step.number;
+            row += 1;
         }
-        outcome
     }
 
     fn looked_for(&mut self, ts: i64, values: &mut ValueNumbers) -> Result<Option<Step>> {
@@ -401,7 +411,9 @@ mod tests {
         }
         let grid = steps.grid.as_ref().unwrap();
         assert_eq!((grid.length, grid.on, grid.off), (1_000, 19, 1));
-        assert_eq!(grid.number(1_000_000 + 7_500), Some(7));
+        let mut numbers = [9; 3];
+        assert_eq!(grid.numbers_until_unknown(&[1_007_500, 1_019_999, 1_020_000], &mut numbers), 2);
+        assert_eq!(numbers, [7, 19, 9]);
     }
 
     #[test]
