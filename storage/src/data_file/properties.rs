@@ -142,8 +142,9 @@ mod tests {
         ];
         assert_eq!(with_dictionary(SortedBy::Customer { identity_version: 1 }), labels);
         // Ingest is held up by every column; it writes the identifiers the quick way.
-        let fresh = [labels.as_slice(), &["user_id", "device_id"]].concat();
-        assert_eq!(with_dictionary(SortedBy::Identifier), fresh);
+        let mut fresh = with_dictionary(SortedBy::Identifier);
+        fresh.retain(|name| !labels.contains(&name.as_str()));
+        assert_eq!(fresh, ["user_id", "device_id"]);
     }
 
     fn with_dictionary(sorted_by: SortedBy) -> Vec<String> {
