@@ -258,7 +258,10 @@ def a_large_answer_arrives_whole():
         connection.adbc_connection.set_options(**{option: "zstd"})
         cursor.execute(sql)
         table = cursor.fetch_arrow_table()
-        assert table.column("text")[999_999].as_py() == "x1000000"
+        # In whatever order: nobody asked for one.
+        texts = set(table.column("text").to_pylist())
+        assert len(texts) == table.num_rows == 1_000_000, (len(texts), table.num_rows)
+        assert {"x1", "x1000000"} <= texts
 
 
 CHECKS = [
