@@ -1,6 +1,8 @@
 //! Conditions of a row as one bit each.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
@@ -25,6 +27,14 @@ pub(crate) fn check(arguments: &[Argument], wording: Wording) -> Result<usize> {
     Ok(came)
 }
 
+/// The rows for which a condition is true; NULL counts as false.
+pub fn true_rows(condition: &BooleanArray) -> BooleanBuffer {
+    match condition.null_count() {
+        0 => condition.values().clone(),
+        _ => prep_null_mask_filter(condition).values().clone(),
+    }
+}
+
 /// Bit `i` of a row's mask tells whether condition `i` is true; NULL counts as false.
 pub(crate) fn masks(columns: &[ArrayRef], rows: usize) -> Vec<u32> {
     let mut masks = vec![0; rows];
@@ -46,7 +56,7 @@ pub(crate) fn masks(columns: &[ArrayRef], rows: usize) -> Vec<u32> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, NullArray};
+    use arrow::array::NullArray;
 
     use super::*;
 
@@ -57,5 +67,6 @@ mod tests {
         let columns: Vec<ArrayRef> =
             vec![Arc::new(first), Arc::new(NullArray::new(3)), Arc::new(third)];
         assert_eq!(masks(&columns, 3), [0b101, 0b100, 0]);
+        assert_eq!(true_rows(columns[0].as_boolean()).set_indices().collect::<Vec<_>>(), [0]);
     }
 }

@@ -35,6 +35,7 @@ pub mod sessionize;
 mod time_scale;
 pub mod window_funnel;
 
+pub use conditions::true_rows;
 pub use names::Names;
 pub use time_scale::length_in_steps;
 

@@ -6,10 +6,10 @@ use super::rows::{CustomerRows, steps};
 use arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use datafusion::error::Result;
 use habitue_udf::attribution::{Attribution, AttributionRule, Goal, Rest, TouchRows};
+use habitue_udf::true_rows;
 use std::sync::Arc;
 
 /// Shares of goals are billionths.
@@ -54,10 +54,7 @@ struct Shares {
 
 /// The goals of a batch; what has no time is none.
 fn goals_of(columns: &[ArrayRef], ts: &Int64Array, goals: &mut Vec<Goal>) {
-    let is_goal = match columns[3].as_boolean() {
-        truths if truths.null_count() == 0 => truths.values().clone(),
-        truths => prep_null_mask_filter(truths).values().clone(),
-    };
+    let is_goal = true_rows(columns[3].as_boolean());
     let amounts = columns[4].as_primitive::<Decimal128Type>();
     // A goal without an amount is a goal.
     let amount = |row| if amounts.is_valid(row) { amounts.value(row) } else { 0 };

@@ -3,13 +3,13 @@
 use super::Folding;
 use super::labels::LabelNames;
 use super::rows::{CustomerRows, steps};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 use habitue_udf::event_paths::{EventPaths, Marked, NAMES_MAX, PathRule};
+use habitue_udf::true_rows;
 use std::sync::Arc;
 
 /// Counts paths.
@@ -42,10 +42,7 @@ struct Condition {
 impl Condition {
     /// NULL is false.
     fn of(column: &ArrayRef) -> Self {
-        let truths = match column.as_boolean() {
-            truths if truths.null_count() == 0 => truths.values().clone(),
-            truths => prep_null_mask_filter(truths).values().clone(),
-        };
+        let truths = true_rows(column.as_boolean());
         let is_all = truths.count_set_bits() == truths.len();
         Self { truths, is_all }
     }

@@ -25,6 +25,7 @@ mod table;
 pub(crate) use at::{EVENTS_AT, EventsAt};
 pub(crate) use exec::EventScanExec;
 pub(crate) use insert::insert;
+pub(crate) use label_filter::LabelTest;
 pub(crate) use member::{
     JSON_AS_TEXT, column_of_member, has_few_values, member_of_column, member_texts,
 };

@@ -5,11 +5,13 @@ use crate::events::report::PruningReport;
 use crate::events::restriction::customers_wanted;
 use crate::events::statistics::FileStatistics;
 use crate::session::{Pinned, Pruning};
+use crate::walk::in_background;
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use futures::{StreamExt, TryStreamExt, stream};
+use habitue_storage::data_file::FileIndex;
 use habitue_storage::event::{EVENT, IDENTIFIER_ID, TS};
 use habitue_storage::log::action::DataFile;
 use roaring::RoaringBitmap;
@@ -127,6 +129,25 @@ fn kept_by_statistics(
 /// With more identifiers than this, a look at each group is quicker.
 const IDENTIFIERS_FEW: usize = 16;
 
+/// Whose rows are wanted.
+enum Wanted {
+    Few(Vec<u32>),
+    /// Whether each identifier is, by its number.
+    ByIdentifier(Vec<bool>),
+}
+
+impl Wanted {
+    fn ranges(&self, index: &FileIndex) -> Vec<Range<u32>> {
+        match self {
+            Self::Few(few) => index.row_ranges_of(few),
+            // An identifier that the map does not know cannot be left out.
+            Self::ByIdentifier(wanted) => {
+                index.row_ranges(|identifier| *wanted.get(identifier as usize).unwrap_or(&true))
+            }
+        }
+    }
+}
+
 /// Leaves out files and rows by the customers in them, as their indexes say.
 async fn kept_by_customers(
     pinned: &Pinned,
@@ -134,23 +155,16 @@ async fn kept_by_customers(
     wanted: &RoaringBitmap,
     report: &mut PruningReport,
 ) -> Result<Vec<FileSelection>> {
-    let few = few_identifiers(pinned, wanted);
-    let wanted = match few {
-        Some(_) => Vec::new(),
-        None => wanted_by_identifier(pinned, wanted),
-    };
+    let wanted = Arc::new(match few_identifiers(pinned, wanted) {
+        Some(few) => Wanted::Few(few),
+        None => Wanted::ByIdentifier(wanted_by_identifier(pinned, wanted)),
+    });
     let ranges = |file: DataFile| {
-        let (wanted, few) = (&wanted, &few);
-        async move {
-            let index = pinned.store().file_index(&file).await?;
-            // An identifier that the map does not know cannot be left out.
-            let is_wanted = |identifier: u32| *wanted.get(identifier as usize).unwrap_or(&true);
-            let ranges = match few {
-                Some(few) => index.row_ranges_of(few),
-                None => index.row_ranges(is_wanted),
-            };
-            Ok::<_, crate::Error>((file, joined_over_gaps(ranges)))
-        }
+        let (wanted, store) = (wanted.clone(), pinned.store().clone());
+        in_background(async move {
+            let index = store.file_index(&file).await?;
+            Ok::<_, crate::Error>((file, joined_over_gaps(wanted.ranges(&index))))
+        })
     };
     let found = stream::iter(files).map(ranges).buffered(INDEXES_AT_ONCE);
     let found = found.try_collect::<Vec<_>>().await?;

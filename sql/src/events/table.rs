@@ -1,7 +1,7 @@
 //! The TableProvider of `events`: from filters to a plan over Parquet files.
 
 use crate::events::exec::{EventScanExec, OutputColumn};
-use crate::events::label_filter::label_of;
+use crate::events::label_filter::LabelFilter;
 use crate::events::member::{column_of_member, member_of_column};
 use crate::events::paged_reader::PagedReaderFactory;
 use crate::events::schema::{events_schema, stored_schema};
@@ -23,7 +23,6 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::{DataSource, DataSourceExec};
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, cast, ident, lit};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
 use datafusion::physical_plan::ExecutionPlan;
@@ -95,7 +94,7 @@ impl EventsTable {
         state: &dyn Session,
         selection: &Selection,
         wanted: &[usize],
-        by_label: &[Expr],
+        by_label: &[LabelFilter],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let settings = Settings::of(state.config_options());
         let is_off = settings.customer_walk == CustomerWalk::Off;
@@ -111,7 +110,7 @@ impl EventsTable {
             schema,
             files: selection.files.iter().map(|selected| &selected.file).collect(),
             customers: selection.customers.clone(),
-            filters: label_tests(state, by_label)?,
+            filters: by_label.iter().map(|one| one.planned(state)).collect::<Result<_>>()?,
             report: selection.report,
             statistics: if is_partial { statistics.to_inexact() } else { statistics },
             partitions: state.config().target_partitions().max(1),
@@ -126,7 +125,7 @@ impl EventsTable {
         state: &dyn Session,
         selection: &Selection,
         wanted: Vec<usize>,
-        by_label: &[Expr],
+        by_label: &[LabelFilter],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let member = |column: &usize| member_of_column(self.schema.field(*column).name());
@@ -161,11 +160,11 @@ impl EventsTable {
         state: &dyn Session,
         selection: &Selection,
         mut wanted: Vec<usize>,
-        by_label: &[Expr],
+        by_label: &[LabelFilter],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let given = wanted.len();
-        for name in by_label.iter().filter_map(label_of) {
+        for name in by_label.iter().flat_map(LabelFilter::labels) {
             let column = self.schema.index_of(name)?;
             if !wanted.contains(&column) {
                 wanted.push(column);
@@ -177,7 +176,8 @@ impl EventsTable {
         let scan = EventScanExec::new(input, schema, outputs, &self.pinned, selection.report);
         let scan: Arc<dyn ExecutionPlan> = Arc::new(scan);
         let known = DFSchema::try_from(scan.schema())?;
-        let planned = |filter: &Expr| state.create_physical_expr(filter.clone(), &known);
+        let planned =
+            |one: &LabelFilter| state.create_physical_expr(one.expression().clone(), &known);
         let tests = by_label.iter().map(planned).collect::<Result<Vec<_>>>()?;
         let Some(test) = conjunction_opt(tests) else {
             return Ok(scan);
@@ -281,22 +281,6 @@ fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> Pa
     }
 }
 
-/// The filters over a batch of labels: their column 0 is the label.
-fn label_tests(
-    state: &dyn Session,
-    filters: &[Expr],
-) -> Result<Vec<(String, Arc<dyn PhysicalExpr>)>> {
-    let test = |filter: &Expr| {
-        let name = label_of(filter).unwrap_or_default().to_owned();
-        let label = Schema::new(vec![Field::new(&name, DataType::Utf8View, true)]);
-        // The query's name of the table says nothing to this schema.
-        let filter = unnormalize_col(filter.clone());
-        let test = state.create_physical_expr(filter, &DFSchema::try_from(label)?)?;
-        Ok((name, test))
-    };
-    filters.iter().map(test).collect()
-}
-
 /// The statistics of stored columns for those of a scan.
 fn projected(statistics: &Statistics, stored: &Schema, schema: &Schema) -> Statistics {
     let of = |field: &Arc<Field>| match stored.index_of(field.name()) {
@@ -332,13 +316,13 @@ impl TableProvider for EventsTable {
         TableType::Base
     }
 
-    /// Filters about one label the scan applies itself. Every other one may leave out files and
+    /// Filters about labels the scan applies itself. Every other one may leave out files and
     /// rows; none of them is sure to leave out all that do not match.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match label_of(filter) {
+        let support = |filter: &&Expr| match LabelFilter::of(filter) {
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Inexact,
         };
@@ -355,8 +339,7 @@ impl TableProvider for EventsTable {
         let selection = self.select(state, filters).await?;
         let all = || (0..self.schema.fields().len()).collect();
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(all);
-        let by_label = filters.iter().filter(|filter| label_of(filter).is_some());
-        let by_label = by_label.cloned().collect::<Vec<_>>();
+        let by_label = filters.iter().filter_map(LabelFilter::of).collect::<Vec<_>>();
         let limit = limit.filter(|_| by_label.is_empty());
         if limit.is_none()
             && let Some(walk) = self.walk(state, &selection, &wanted, &by_label).await?

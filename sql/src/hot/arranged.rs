@@ -14,10 +14,7 @@ pub(crate) fn arranged(
     threads: usize,
 ) -> Option<HotColumn> {
     Some(match files.first()?.as_ref() {
-        HotColumn::Times(_) => {
-            let times = times_of_all(files);
-            HotColumn::Times(gathered(&times, order, threads).into())
-        }
+        HotColumn::Times(_) => times_in_order(&times_of_all(files), order, threads),
         HotColumn::Identifiers(_) => {
             let mut all = Vec::with_capacity(rows.iter().sum());
             for (file, rows) in files.iter().zip(rows) {
@@ -31,7 +28,7 @@ pub(crate) fn arranged(
         }
         HotColumn::Decimals(_) => {
             let numbers = files.iter().map(|file| file.numbers()).collect::<Option<Vec<_>>>()?;
-            HotColumn::Decimals(Numbers::arranged(&numbers, order))
+            HotColumn::Decimals(Numbers::arranged(&numbers, order, threads))
         }
         HotColumn::Labels(_) => {
             let labels = files.iter().map(|file| file.labels()).collect::<Option<Vec<_>>>()?;
@@ -39,6 +36,11 @@ pub(crate) fn arranged(
         }
         HotColumn::Order(_) => return None,
     })
+}
+
+/// Times of files, put one after the other, in this order.
+pub(crate) fn times_in_order(times: &[i64], order: &[u32], threads: usize) -> HotColumn {
+    HotColumn::Times(gathered(times, order, threads).into())
 }
 
 /// The times of all files, one file after the other.

@@ -1,7 +1,7 @@
 //! One column of one data file, decoded and compact.
 
 use crate::hot::labels::Labels;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{
     DataType, Decimal128Type, TimestampMicrosecondType, ToByteSlice, UInt32Type,
@@ -123,19 +123,6 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    pub(crate) fn push(&mut self, value: Option<i64>) {
-        let bit = self.rows % BITS;
-        if bit == 0 {
-            self.present.push(0);
-            self.before.push(self.values.len() as u32);
-        }
-        if let (Some(value), Some(word)) = (value, self.present.last_mut()) {
-            *word |= 1 << bit;
-            self.values.push(value);
-        }
-        self.rows += 1;
-    }
-
     /// The value of a row.
     pub(crate) fn get(&self, row: usize) -> Option<i64> {
         let (word, bit) = (row / BITS, row % BITS);
@@ -176,15 +163,98 @@ impl Numbers {
     }
 
     /// The values of several columns one after the other, in this order.
-    pub(super) fn arranged(columns: &[&Self], order: &[u32]) -> Self {
+    pub(super) fn arranged(columns: &[&Self], order: &[u32], threads: usize) -> Self {
         let mut all = Self::default();
-        for column in columns {
-            (0..column.rows).for_each(|row| all.push(column.get(row)));
-        }
+        columns.iter().for_each(|column| all.append(column));
+        // Whole words, so that parts can be put together.
+        let part = order.len().div_ceil(threads.max(1)).next_multiple_of(BITS);
+        let parts = std::thread::scope(|scope| {
+            let all = &all;
+            let parts = order.chunks(part.max(BITS));
+            let parts = parts.map(|part| scope.spawn(move || all.picked(part)));
+            let parts = parts.collect::<Vec<_>>();
+            parts.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
         let mut arranged = Self::default();
-        order.iter().for_each(|&row| arranged.push(all.get(row as usize)));
+        for part in parts {
+            // A panic there is one here.
+            let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            arranged.append(&part);
+        }
         arranged.values.shrink_to_fit();
         arranged
+    }
+
+    /// The values of these rows, in their order.
+    fn picked(&self, rows: &[u32]) -> Self {
+        let mut picked = Self::default();
+        for rows in rows.chunks(BITS) {
+            picked.before.push(picked.values.len() as u32);
+            let mut word = 0;
+            for (bit, &row) in rows.iter().enumerate() {
+                let present = self.present[row as usize / BITS] >> (row as usize % BITS) & 1;
+                word |= present << bit;
+            }
+            picked.present.push(word);
+            let mut left = word;
+            while left != 0 {
+                let row = rows[left.trailing_zeros() as usize];
+                picked.values.extend(self.get(row as usize));
+                left &= left - 1;
+            }
+        }
+        picked.rows = rows.len();
+        picked
+    }
+
+    /// Adds the rows of another column.
+    fn append(&mut self, more: &Self) {
+        self.reserve_rows(more.rows);
+        let first = self.rows;
+        more.for_each(0..more.rows, |row, value| {
+            self.present[(first + row) / BITS] |= 1 << ((first + row) % BITS);
+            self.values.push(value);
+        });
+        self.finish_rows(more.rows);
+    }
+
+    /// Makes room for so many rows, all of them NULL.
+    fn reserve_rows(&mut self, more: usize) {
+        self.present.resize((self.rows + more).div_ceil(BITS), 0);
+    }
+
+    /// So many rows more are there, whose bits and values were added.
+    fn finish_rows(&mut self, more: usize) {
+        self.rows += more;
+        let known = self.before.len();
+        let mut before = match known.checked_sub(1) {
+            Some(last) => self.before[last] + self.present[last].count_ones(),
+            None => 0,
+        };
+        for word in &self.present[known..] {
+            self.before.push(before);
+            before += word.count_ones();
+        }
+    }
+
+    /// Adds the rows of an array of decimals.
+    fn append_decimals(&mut self, more: &PrimitiveArray<Decimal128Type>) -> Result<(), String> {
+        let narrow = |value: i128| {
+            i64::try_from(value).map_err(|_| "a decimal has more than 18 digits".to_owned())
+        };
+        self.reserve_rows(more.len());
+        let first = self.rows;
+        let mut add = |row: usize| {
+            self.present[(first + row) / BITS] |= 1 << ((first + row) % BITS);
+            self.values.push(narrow(more.value(row))?);
+            Ok::<_, String>(())
+        };
+        match more.nulls() {
+            Some(valid) => valid.valid_indices().try_for_each(&mut add)?,
+            None => (0..more.len()).try_for_each(&mut add)?,
+        }
+        self.finish_rows(more.len());
+        Ok(())
     }
 
     fn bytes(&self) -> usize {
@@ -215,10 +285,7 @@ pub(super) fn append(column: &mut HotColumn, more: &dyn Array) -> Result<(), Str
             identifiers.extend_from_slice(&more.values()[..known]);
         }
         HotColumn::Decimals(numbers) => {
-            for value in more.as_primitive::<Decimal128Type>() {
-                let value = value.map(i64::try_from).transpose();
-                numbers.push(value.map_err(|_| "a decimal has more than 18 digits")?);
-            }
+            numbers.append_decimals(more.as_primitive::<Decimal128Type>())?;
         }
         HotColumn::Labels(labels) => labels.append(more)?,
         HotColumn::Order(_) => return Err("the order of rows is in no file".into()),
@@ -230,11 +297,42 @@ pub(super) fn append(column: &mut HotColumn, more: &dyn Array) -> Result<(), Str
 mod tests {
     use super::*;
 
+    fn numbers(values: &[Option<i64>]) -> Numbers {
+        let mut numbers = Numbers::default();
+        for values in values.chunks(37) {
+            let values = values.iter().map(|value| value.map(i128::from));
+            numbers.append_decimals(&values.collect()).unwrap();
+        }
+        numbers
+    }
+
+    // If this fails, amounts are those of other events.
+    #[test]
+    fn numbers_of_several_columns_come_in_another_order() {
+        let value = |row: usize| (row % 3 != 1).then_some(row as i64);
+        let values = (0..500).map(value).collect::<Vec<_>>();
+        let (first, others) = values.split_at(133);
+        let (second, third) = others.split_at(5);
+        let columns = [first, second, third].map(numbers);
+        let order = (0..500_u32).map(|place| place * 7 % 500).collect::<Vec<_>>();
+        for threads in 1..4 {
+            let arranged = Numbers::arranged(&columns.each_ref(), &order, threads);
+            let found = (0..500).map(|row| arranged.get(row)).collect::<Vec<_>>();
+            let wanted = order.iter().map(|&row| values[row as usize]).collect::<Vec<_>>();
+            assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn decimals_that_are_too_long_are_refused() {
+        let array = [Some(1), None, Some(i128::MAX)].into_iter().collect();
+        assert!(Numbers::default().append_decimals(&array).is_err());
+    }
+
     #[test]
     fn sparse_numbers_are_found_by_row() {
-        let mut numbers = Numbers::default();
         let value = |row: usize| (row % 7 == 3 || row > 250).then_some(row as i64 * 10);
-        (0..300).for_each(|row| numbers.push(value(row)));
+        let numbers = numbers(&(0..300).map(value).collect::<Vec<_>>());
         assert!((0..300).all(|row| numbers.get(row) == value(row)));
         assert!(numbers.values.len() < 100);
         for rows in [0..300, 64..128, 3..4, 60..70, 251..300, 300..300] {

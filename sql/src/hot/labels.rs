@@ -60,6 +60,22 @@ impl Codes {
     }
 }
 
+impl Codes {
+    /// Marks those of these rows whose code is true in the table.
+    pub(crate) fn mark(&self, rows: Range<usize>, table: &[bool], marks: &mut [bool]) {
+        fn each<C: Copy + Into<u32>>(codes: &[C], table: &[bool], marks: &mut [bool]) {
+            for (mark, &code) in marks.iter_mut().zip(codes) {
+                *mark |= table[code.into() as usize];
+            }
+        }
+        match self {
+            Self::Narrow(codes) => each(&codes[rows], table, marks),
+            Self::Wide(codes) => each(&codes[rows], table, marks),
+            Self::Widest(codes) => each(&codes[rows], table, marks),
+        }
+    }
+}
+
 impl Labels {
     pub(crate) fn codes(&self) -> &Codes {
         &self.codes
@@ -75,26 +91,30 @@ impl Labels {
         self.codes.bytes() + self.values.iter().map(text).sum::<usize>()
     }
 
-    pub(super) fn append(&mut self, more: &dyn Array) -> Result<(), String> {
+    pub(crate) fn append(&mut self, more: &dyn Array) -> Result<(), String> {
         let Some(more) = more.as_any().downcast_ref::<DictionaryArray<Int32Type>>() else {
             return Err(format!("labels came as {}", more.data_type()));
         };
         let texts = more.values().as_string::<i32>();
         let null = if more.null_count() > 0 { self.code(None) } else { 0 };
-        // Texts that no row has get no code.
-        let mut codes: Vec<Option<u32>> = vec![None; texts.len()];
-        let mut found = Vec::with_capacity(more.len());
-        for key in more.keys() {
-            found.push(match key {
-                None => null,
-                Some(key) => {
-                    let key = usize::try_from(key).map_err(|_| "a label has no number")?;
-                    let text = texts.is_valid(key).then(|| texts.value(key));
-                    *codes[key].get_or_insert_with(|| self.code(text))
-                }
-            });
+        let keys = more.keys().values();
+        // Texts that no row has get no code; what a row without a text has for a key is anything.
+        let mut is_used = vec![false; texts.len()];
+        match more.keys().nulls().filter(|_| more.null_count() > 0) {
+            None => keys.iter().for_each(|&key| is_used[key as usize] = true),
+            Some(valid) => valid.valid_indices().for_each(|row| is_used[keys[row] as usize] = true),
         }
-        self.codes.extend(&found);
+        let text = |key: usize| texts.is_valid(key).then(|| texts.value(key));
+        let codes = (0..texts.len()).map(|key| if is_used[key] { self.code(text(key)) } else { 0 });
+        let codes = codes.collect::<Vec<_>>();
+        self.codes.make_room_for(self.values.len().saturating_sub(1) as u32);
+        match more.keys().nulls().filter(|_| more.null_count() > 0) {
+            None => self.codes.extend_from(keys.iter().map(|&key| codes[key as usize])),
+            Some(valid) => {
+                let code = |(&key, is_valid)| if is_valid { codes[key as usize] } else { null };
+                self.codes.extend_from(keys.iter().zip(valid).map(code));
+            }
+        }
         Ok(())
     }
 
@@ -107,22 +127,24 @@ impl Labels {
     /// The labels of several columns one after the other, in this order.
     pub(super) fn arranged(columns: &[&Self], order: &[u32], threads: usize) -> Self {
         let mut all = Self::default();
-        for column in columns {
+        let tables = columns.iter().map(|column| {
             let codes = column.values.iter().map(|text| all.code(text.as_deref()));
-            let codes = codes.collect::<Vec<_>>();
-            let found = match &column.codes {
-                Codes::Narrow(rows) => rows.iter().map(|&code| codes[code as usize]).collect(),
-                Codes::Wide(rows) => rows.iter().map(|&code| codes[code as usize]).collect(),
-                Codes::Widest(rows) => {
-                    rows.iter().map(|&code| codes[code as usize]).collect::<Vec<_>>()
-                }
-            };
-            all.codes.extend(&found);
-        }
+            codes.collect::<Vec<_>>()
+        });
+        let tables = tables.collect::<Vec<_>>();
+        all.codes.make_room_for(all.values.len().saturating_sub(1) as u32);
         all.codes = match &all.codes {
-            Codes::Narrow(rows) => Codes::Narrow(gathered(rows, order, threads)),
-            Codes::Wide(rows) => Codes::Wide(gathered(rows, order, threads)),
-            Codes::Widest(rows) => Codes::Widest(gathered(rows, order, threads)),
+            Codes::Narrow(_) => {
+                let rows = joined(columns, &tables, |code| code as u8);
+                Codes::Narrow(gathered(&rows, order, threads))
+            }
+            Codes::Wide(_) => {
+                let rows = joined(columns, &tables, |code| code as u16);
+                Codes::Wide(gathered(&rows, order, threads))
+            }
+            Codes::Widest(_) => {
+                Codes::Widest(gathered(&joined(columns, &tables, |code| code), order, threads))
+            }
         };
         all.finish();
         all
@@ -153,7 +175,29 @@ impl Labels {
     }
 }
 
+/// The codes of all rows of several columns, each translated by its own table.
+fn joined<T: Copy + Default>(
+    columns: &[&Labels],
+    tables: &[Vec<u32>],
+    narrowed: impl Fn(u32) -> T,
+) -> Vec<T> {
+    let mut all = Vec::with_capacity(columns.iter().map(|column| column.codes.len()).sum());
+    for (column, table) in columns.iter().zip(tables) {
+        let table = table.iter().map(|&code| narrowed(code)).collect::<Vec<_>>();
+        column.codes.translated(0..column.codes.len(), &table, &mut all);
+    }
+    all
+}
+
 impl Codes {
+    fn len(&self) -> usize {
+        match self {
+            Self::Narrow(codes) => codes.len(),
+            Self::Wide(codes) => codes.len(),
+            Self::Widest(codes) => codes.len(),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Narrow(codes) => codes.capacity(),
@@ -163,12 +207,16 @@ impl Codes {
     }
 
     fn extend(&mut self, more: &[u32]) {
-        let most = more.iter().copied().max().unwrap_or(0);
-        self.make_room_for(most);
+        self.make_room_for(more.iter().copied().max().unwrap_or(0));
+        self.extend_from(more.iter().copied());
+    }
+
+    /// Adds codes that there is room for.
+    fn extend_from(&mut self, more: impl Iterator<Item = u32>) {
         match self {
-            Self::Narrow(codes) => codes.extend(more.iter().map(|&code| code as u8)),
-            Self::Wide(codes) => codes.extend(more.iter().map(|&code| code as u16)),
-            Self::Widest(codes) => codes.extend_from_slice(more),
+            Self::Narrow(codes) => codes.extend(more.map(|code| code as u8)),
+            Self::Wide(codes) => codes.extend(more.map(|code| code as u16)),
+            Self::Widest(codes) => codes.extend(more),
         }
     }
 

@@ -15,8 +15,8 @@ mod column;
 mod decode;
 mod labels;
 
-pub(crate) use arranged::{arranged, times_of_all};
+pub(crate) use arranged::{arranged, times_in_order, times_of_all};
 pub(crate) use cache::{Fit, HotColumns, ORDER, Room, Wanted};
 pub(crate) use column::{ColumnKind, HotColumn};
 pub(crate) use decode::{decode, properties_field};
-pub(crate) use labels::Codes;
+pub(crate) use labels::{Codes, Labels};

@@ -83,7 +83,13 @@ pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
         DataType::Decimal128(..) => amount,
         _ => cast(amount, DataType::Decimal128(38, scale)),
     };
-    let events = LogicalPlanBuilder::from(call.relation())
+    let mut events = LogicalPlanBuilder::from(call.relation());
+    // What is neither a touch nor a goal need not be read.
+    let matters = touch.clone().is_not_null().or(goal.clone());
+    if !matters.is_volatile() {
+        events = events.filter(matters)?;
+    }
+    let events = events
         .project(vec![
             customer.alias("customer"),
             ts.alias("ts"),

@@ -6,12 +6,13 @@
 //! new ones.
 
 use crate::walk::runs::{CustomerRuns, Owner, Run};
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
 use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Who stands where in the order of the walk.
@@ -26,7 +27,14 @@ pub(crate) struct Arrangement {
     spans: Vec<(u32, u32)>,
     rows: u32,
     /// Held while columns are made, so that nobody makes the same ones beside it.
-    pub(crate) making: tokio::sync::Mutex<()>,
+    pub(crate) making: tokio::sync::Mutex<Option<FirstRuns>>,
+}
+
+/// The runs that an arrangement was made of: whoever makes the first column takes them.
+pub(crate) struct FirstRuns {
+    pub(crate) runs: CustomerRuns,
+    /// The memory that the pool knows they take.
+    pub(crate) _memory: MemoryReservation,
 }
 
 impl Arrangement {
@@ -35,30 +43,26 @@ impl Arrangement {
     pub(crate) fn new(
         files: Vec<DataFile>,
         runs: &CustomerRuns,
-        partition_of: impl Fn(Owner) -> usize,
         partitions: usize,
         identities: Arc<IdentityMap>,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         let name = name_of(&files, &identities, partitions);
+        let of_partitions = runs.partitions(partitions)?;
+        let all = (0..partitions).flat_map(|partition| of_partitions.customers(partition));
+        let owners = all.map(|&customer| Owner::Customer(customer)).chain([Owner::Nobody]);
         let mut spans = vec![(0, 0); runs.customers() as usize + 1];
         let mut free = 0_u32;
-        let mut place = |owner: Owner| -> Option<()> {
+        for owner in owners {
             let rows = runs.of(owner).iter().map(|run| u64::from(run.rows)).sum::<u64>();
-            let rows = u32::try_from(rows).ok()?;
-            spans[owner.place(runs.customers() as usize)] = (free, rows);
-            free = free.checked_add(rows)?;
-            Some(())
-        };
-        for partition in 0..partitions {
-            for customer in (0..runs.customers()).map(Owner::Customer) {
-                if partition_of(customer) == partition {
-                    place(customer)?;
-                }
-            }
+            let after = u32::try_from(u64::from(free) + rows);
+            let Ok(after) = after else {
+                return Ok(None);
+            };
+            spans[owner.place(runs.customers() as usize)] = (free, after - free);
+            free = after;
         }
-        place(Owner::Nobody)?;
-        let making = tokio::sync::Mutex::new(());
-        Some(Self { name, files, identities, partitions, spans, rows: free, making })
+        let making = tokio::sync::Mutex::default();
+        Ok(Some(Self { name, files, identities, partitions, spans, rows: free, making }))
     }
 
     /// What its columns are kept under.
@@ -70,7 +74,7 @@ impl Arrangement {
         &self.files
     }
 
-    pub(crate) fn identities(&self) -> &IdentityMap {
+    pub(crate) fn identities(&self) -> &Arc<IdentityMap> {
         &self.identities
     }
 
@@ -80,6 +84,25 @@ impl Arrangement {
 
     pub(crate) fn rows(&self) -> u32 {
         self.rows
+    }
+
+    /// Where everybody's rows are: the first, and how many. Those of nobody come last.
+    pub(crate) fn spans(&self) -> &[(u32, u32)] {
+        &self.spans
+    }
+
+    /// Some of the rows of the same customers, in the same order; `None` when they are too many.
+    pub(crate) fn with_spans(&self, name: Arc<str>, spans: Vec<(u32, u32)>) -> Option<Self> {
+        let rows = spans.iter().map(|&(_, rows)| u64::from(rows)).sum::<u64>();
+        Some(Self {
+            name,
+            files: self.files.clone(),
+            identities: self.identities.clone(),
+            partitions: self.partitions,
+            spans,
+            rows: u32::try_from(rows).ok()?,
+            making: tokio::sync::Mutex::default(),
+        })
     }
 
     /// How much memory it takes, without its columns.
@@ -118,8 +141,8 @@ impl Arrangement {
     ) -> Result<(), E> {
         let run = |(start, rows)| Run { file: number, start, rows };
         for customer in self.customers() {
-            let identifier = self.identities.identifiers_of(customer).first();
-            let now = identifier.map_or(customer, |&identifier| identities.customer_of(identifier));
+            // The number of a customer is that of one of its identifiers.
+            let now = identities.customer_of(customer);
             found(Owner::Customer(now), run(self.spans[customer as usize]))?;
         }
         match self.spans.last() {
@@ -173,14 +196,19 @@ impl Arrangement {
 
 /// The rows of one customer in order of time; at equal times in that of the files.
 fn bring_in_order(order: &mut [u32], runs: &[Run], first_rows: &[u32], times: &[i64]) {
-    let range = |run: &Run| -> Range<u32> {
+    let mut free = 0;
+    let mut before = i64::MIN;
+    let mut is_ordered = true;
+    for run in runs {
         let start = first_rows[run.file as usize] + run.start;
-        start..start + run.rows
-    };
-    for (place, row) in order.iter_mut().zip(runs.iter().flat_map(range)) {
-        *place = row;
+        // Within a run the rows are in order.
+        is_ordered &= before <= times[start as usize];
+        before = times[(start + run.rows - 1) as usize];
+        for row in start..start + run.rows {
+            order[free] = row;
+            free += 1;
+        }
     }
-    let is_ordered = order.is_sorted_by_key(|&row| times[row as usize]);
     if !is_ordered {
         order.sort_by_key(|&row| times[row as usize]);
     }

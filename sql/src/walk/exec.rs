@@ -1,8 +1,11 @@
 //! The plan node of the walk.
 
 use crate::events::PruningReport;
+use crate::hot::{ColumnKind, Fit};
+use crate::session::Pinned;
 use crate::walk::batch::BatchMaker;
-use crate::walk::files::{LoadedFiles, WalkFiles};
+use crate::walk::days::{Days, Walked};
+use crate::walk::files::{WalkFiles, WalkPart};
 use crate::walk::output::{AllLabels, LabelExpression, WalkColumn};
 use crate::walk::owned::OwnedRows;
 use crate::walk::runs::CustomerRuns;
@@ -35,6 +38,8 @@ use std::sync::Arc;
 pub(crate) struct CustomerWalkExec {
     source: Arc<WalkSource>,
     columns: Vec<WalkColumn>,
+    /// When the first row of each day is enough.
+    days: Option<Arc<Days>>,
     statistics: Statistics,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -42,14 +47,14 @@ pub(crate) struct CustomerWalkExec {
 
 /// What is walked over, whatever columns are wanted of it.
 pub(crate) struct WalkSource {
-    pub(crate) version: u64,
+    pub(crate) pinned: Arc<Pinned>,
     pub(crate) report: PruningReport,
     pub(crate) runs: Arc<CustomerRuns>,
     pub(crate) files: Arc<WalkFiles>,
     /// The customers whose rows are wanted; `None` is everybody.
     pub(crate) customers: Option<Arc<RoaringBitmap>>,
-    /// Only rows that pass all of these are given.
-    pub(crate) filters: Vec<LabelExpression>,
+    /// Only rows that pass one of the tests of each of these are given.
+    pub(crate) filters: Vec<Vec<LabelExpression>>,
     /// The place of `ts` among the columns that are read.
     pub(crate) ts: Option<usize>,
     pub(crate) partitions: usize,
@@ -70,7 +75,8 @@ impl CustomerWalkExec {
         let properties = properties(schema, &columns, &source);
         let num_rows = source.report.rows_left(statistics.num_rows);
         let statistics = Statistics { num_rows, ..statistics };
-        Self { source, columns, statistics, properties, metrics: ExecutionPlanMetricsSet::new() }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { source, columns, days: None, statistics, properties, metrics }
     }
 
     /// The columns that it gives.
@@ -83,6 +89,47 @@ impl CustomerWalkExec {
         let statistics =
             Statistics { num_rows: self.statistics.num_rows, ..Statistics::new_unknown(schema) };
         Self::new(self.source.clone(), schema, columns, statistics)
+    }
+
+    /// The times between which all rows are that are arranged, with all columns kept; `None` where
+    /// not all are.
+    pub(super) fn arranged_times(&self) -> Option<(i64, i64)> {
+        let files = &self.source.files;
+        let Some(WalkPart::Arranged(arrangement)) = files.parts.first() else {
+            return None;
+        };
+        let wanted = files.parts.first().and_then(WalkPart::wanted)?;
+        let is_kept = files.hot.fits(&[wanted], &files.schema) == Fit::AllKept;
+        let first = arrangement.files().iter().map(|file| file.ts_min_us).min();
+        let last = arrangement.files().iter().map(|file| file.ts_max_us).max();
+        first.zip(last).filter(|_| is_kept)
+    }
+
+    /// A walk that may leave out rows of a customer that are not the first of their day with the
+    /// same labels; `None` when more than times and labels is read.
+    pub(super) fn by_day(&self) -> Option<Self> {
+        let mut read = vec![self.source.ts?];
+        let of_columns = self.columns.iter().filter_map(|column| match column {
+            WalkColumn::Customer => None,
+            WalkColumn::Time(place) | WalkColumn::Identifier(place) => Some(*place),
+            WalkColumn::Decimal(place) | WalkColumn::Label(place) => Some(*place),
+            WalkColumn::OfLabel(of) => Some(of.column),
+        });
+        read.extend(of_columns.chain(self.source.filters.iter().flatten().map(|test| test.column)));
+        let (time, labels) = read.split_at_mut(1);
+        labels.sort_unstable();
+        let schema = &self.source.files.schema;
+        let mut columns = time.to_vec();
+        for &mut place in labels {
+            let field = schema.field(place);
+            match ColumnKind::of(field.name(), field.data_type())? {
+                ColumnKind::Label if columns.last() != Some(&place) => columns.push(place),
+                ColumnKind::Label => {}
+                ColumnKind::Time if place == columns[0] => {}
+                _ => return None,
+            }
+        }
+        Some(Self { days: Some(Arc::new(Days::new(columns))), ..self.clone() })
     }
 
     /// The rows of a partition with whose they are. When it is not read, the column of customers
@@ -114,9 +161,14 @@ impl CustomerWalkExec {
         let walk = self.clone();
         let made = async move {
             let files = walk.source.files.clone().load().await?;
+            let mut walked = Walked { files, runs: walk.source.runs.clone() };
+            if let Some(days) = &walk.days {
+                walked = days.walked(&walk.source, walked).await?;
+            }
+            let files = &walked.files;
             let columns = walk.columns.iter();
             let maker = BatchMaker::new(walk.schema(), files.clone(), columns, reads_customer)?;
-            let mut walker = walk.walker(partition, &files)?;
+            let mut walker = walk.walker(partition, &walked)?;
             let next = move || -> Option<Result<T>> {
                 let _timer = metrics.elapsed_compute().timer();
                 let segments = walker.next_segments(rows);
@@ -128,17 +180,19 @@ impl CustomerWalkExec {
         stream::once(made).try_flatten().boxed()
     }
 
-    fn walker(&self, partition: usize, files: &Arc<LoadedFiles>) -> Result<Walker> {
+    fn walker(&self, partition: usize, walked: &Walked) -> Result<Walker> {
         let source = &self.source;
-        let partitions = source.runs.partitions(source.partitions)?;
+        let Walked { files, runs } = walked;
+        let partitions = runs.partitions(source.partitions)?;
         let customers = source.customers.clone();
-        let mut walker =
-            Walker::new(source.runs.clone(), partitions, partition, customers, files.clone());
+        let mut walker = Walker::new(runs.clone(), partitions, partition, customers, files.clone());
         walker.times = ts_place(&self.columns, source.ts).and(source.ts);
-        for filter in &source.filters {
-            let labels = AllLabels::of(files, filter.column);
-            let passes = labels.passes(filter.expression.as_ref())?;
-            walker.keep.push(RowTest::new(filter.column, passes));
+        for tests in &source.filters {
+            let test = |test: &LabelExpression| {
+                let labels = AllLabels::of(files, test.column);
+                Ok(RowTest::new(test.column, labels.passes(test.expression.as_ref())?))
+            };
+            walker.keep.push(tests.iter().map(test).collect::<Result<_>>()?);
         }
         Ok(walker)
     }
@@ -193,16 +247,30 @@ impl DisplayAs for CustomerWalkExec {
         if matches!(format, DisplayFormatType::TreeRender) {
             return write!(f, "{}", source.report);
         }
-        write!(f, "CustomerWalkExec: version={}, {}", source.version, source.report)?;
+        write!(
+            f,
+            "CustomerWalkExec: version={}, {}",
+            source.pinned.snapshot().version,
+            source.report
+        )?;
         if source.files.is_arranged() {
             write!(f, ", arranged")?;
+        }
+        if self.days.is_some() {
+            write!(f, ", by day")?;
         }
         let names = self.schema();
         let names = names.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
         write!(f, ", columns=[{}]", names.join(", "))?;
         if !source.filters.is_empty() {
-            let filters = source.filters.iter().map(ToString::to_string).collect::<Vec<_>>();
-            write!(f, ", only=[{}]", filters.join(" AND "))?;
+            let filters = source.filters.iter().map(|tests| match tests.as_slice() {
+                [test] => test.to_string(),
+                tests => {
+                    let tests = tests.iter().map(|test| format!("({test})")).collect::<Vec<_>>();
+                    format!("({})", tests.join(" OR "))
+                }
+            });
+            write!(f, ", only=[{}]", filters.collect::<Vec<_>>().join(" AND "))?;
         }
         Ok(())
     }

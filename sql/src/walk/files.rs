@@ -1,9 +1,10 @@
 //! The decoded columns of what a walk reads.
 
 use crate::hot::{
-    ColumnKind, HotColumn, HotColumns, ORDER, Room, Wanted, arranged, decode, times_of_all,
+    ColumnKind, HotColumn, HotColumns, ORDER, Room, Wanted, arranged, decode, times_in_order,
+    times_of_all,
 };
-use crate::walk::arrangement::Arrangement;
+use crate::walk::arrangement::{Arrangement, FirstRuns};
 use crate::walk::plan::file_runs;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
@@ -134,26 +135,35 @@ impl Making<'_> {
             return Ok(found.columns());
         }
         // Somebody else may be making the same: then they are there in a moment.
-        let _making = self.arrangement.making.lock().await;
+        let mut first = self.arrangement.making.lock().await;
         let mut found = hot.found(&self.wanted.path, schema);
         if let Some(missing) = found.missing(schema)? {
-            let made = self.make(missing).await?;
+            let made = self.make(missing, first.take()).await?;
             found.fill(made, self.wanted, schema, self.room);
         }
         Ok(found.columns())
     }
 
-    async fn make(&self, missing: SchemaRef) -> Result<Vec<HotColumn>> {
+    async fn make(&self, missing: SchemaRef, first: Option<FirstRuns>) -> Result<Vec<HotColumn>> {
         let _passing = self.passing(&missing)?;
-        let order = self.order().await?;
-        let by_file = self.of_files(missing.clone()).await?;
+        let (order, times) = self.order(first).await?;
+        let others = missing.fields().iter().enumerate();
+        let others = others.filter(|(_, field)| times.is_none() || field.name() != TS);
+        let others = others.map(|(place, _)| place).collect::<Vec<_>>();
+        let by_file = match others.is_empty() {
+            true => Vec::new(),
+            false => self.of_files(Arc::new(missing.project(&others)?)).await?,
+        };
         let (arrangement, threads) = (self.arrangement.clone(), self.files.threads);
         let made = SpawnedTask::spawn_blocking(move || {
             let rows = arrangement.files().iter().map(|file| file.rows as usize);
             let rows = rows.collect::<Vec<_>>();
             let owned = arrangement.owned_rows() as usize;
             let column = |column: usize| {
-                let files = by_file.iter().map(|file| file[column].clone()).collect::<Vec<_>>();
+                let Some(place) = others.iter().position(|&other| other == column) else {
+                    return Some(times_in_order(times.as_deref()?, order.order(), threads));
+                };
+                let files = by_file.iter().map(|file| file[place].clone()).collect::<Vec<_>>();
                 arranged(&files, &rows, order.order(), owned, threads)
             };
             (0..missing.fields().len()).map(column).collect::<Option<Vec<_>>>()
@@ -176,24 +186,30 @@ impl Making<'_> {
         })
     }
 
-    /// Where each row comes from.
-    async fn order(&self) -> Result<Arc<HotColumn>> {
+    /// Where each row comes from, and the times of all files if they were read for it.
+    async fn order(&self, first: Option<FirstRuns>) -> Result<(Arc<HotColumn>, Option<Vec<i64>>)> {
         if let Some(order) = self.files.hot.find(self.wanted.path.as_ref(), ORDER) {
-            return Ok(order);
+            return Ok((order, None));
         }
         let ts = file_schema([]).field_with_name(TS).map_err(DataFusionError::from)?.clone();
         let times = self.of_files(Arc::new(Schema::new(vec![ts]))).await?;
         let arrangement = self.arrangement.clone();
-        let files = arrangement.files().iter().collect::<Vec<_>>();
-        let runs = file_runs(&self.files.store, &files, arrangement.identities()).await?;
+        let runs = match first {
+            Some(first) => first.runs,
+            None => {
+                let files = arrangement.files().iter().collect::<Vec<_>>();
+                file_runs(&self.files.store, &files, arrangement.identities()).await?
+            }
+        };
         let threads = self.files.threads;
         let order = SpawnedTask::spawn_blocking(move || {
-            let times = times.into_iter().flatten().collect::<Vec<_>>();
-            HotColumn::Order(arrangement.order(&runs, &times_of_all(&times), threads))
+            let times = times_of_all(&times.into_iter().flatten().collect::<Vec<_>>());
+            (HotColumn::Order(arrangement.order(&runs, &times, threads)), times)
         });
-        let order = Arc::new(order.join().await.map_err(joined)?);
+        let (order, times) = order.join().await.map_err(joined)?;
+        let order = Arc::new(order);
         self.room.fill(self.wanted, ORDER, order.clone());
-        Ok(order)
+        Ok((order, Some(times)))
     }
 
     /// Columns of the files: those that are kept, and others decoded for the moment.
@@ -221,13 +237,18 @@ async fn columns_of_file(
     Ok(columns.into_iter().map(Arc::new).collect())
 }
 
-async fn in_background<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
+/// The same on any thread that is free.
+pub(crate) async fn in_background<T, E>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<DataFusionError> + Send + 'static,
+{
     SpawnedTask::spawn(work).join().await.map_err(joined)?
 }
 
-fn joined(error: tokio::task::JoinError) -> DataFusionError {
+pub(super) fn joined(error: tokio::task::JoinError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -235,6 +256,18 @@ impl LoadedFiles {
     /// A column of all parts.
     pub(crate) fn column(&self, column: usize) -> &[Option<Arc<HotColumn>>] {
         &self.columns[column]
+    }
+
+    /// The same with other columns of the first part, by their places; of columns without another
+    /// one that part has nothing.
+    pub(crate) fn with_first_part(
+        &self,
+        others: impl Iterator<Item = (usize, Arc<HotColumn>)>,
+    ) -> Self {
+        let mut columns = self.columns.clone();
+        columns.iter_mut().for_each(|column| column[0] = None);
+        others.for_each(|(place, column)| columns[place][0] = Some(column));
+        Self { columns, is_read: self.is_read.clone(), _room: self._room.clone() }
     }
 
     /// Whether a part has rows that are wanted.

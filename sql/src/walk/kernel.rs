@@ -4,7 +4,7 @@
 //! Where a function has no kernel here, the engine's own accumulator for numbered groups is used.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray};
-use arrow::compute::{cast, prep_null_mask_filter};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
@@ -13,6 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use habitue_udf::true_rows;
 use habitue_udf::window_funnel::{SortedFunnel, WindowFunnelFunction};
 use std::ops::Range;
 use std::sync::Arc;
@@ -197,10 +198,7 @@ fn group_of<'a, T: Default>(
 }
 
 fn count(counts: &mut Vec<i64>, filter: Option<&BooleanArray>, rows: &GroupedRows<'_>) {
-    let passing = filter.map(|filter| match filter.null_count() {
-        0 => filter.values().clone(),
-        _ => prep_null_mask_filter(filter).values().clone(),
-    });
+    let passing = filter.map(true_rows);
     for (place, range) in rows.ranges.iter().enumerate() {
         let found = match &passing {
             None => range.len(),

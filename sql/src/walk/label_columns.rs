@@ -171,7 +171,7 @@ fn is_label(plan: &Plan, column: usize) -> bool {
 }
 
 /// Where a column of a filter's output stands in its input.
-fn input_place(filter: &FilterExec, column: usize) -> usize {
+pub(super) fn input_place(filter: &FilterExec, column: usize) -> usize {
     let projection = filter.projection().as_ref();
     projection.map_or(column, |projection| projection[column])
 }

@@ -26,6 +26,7 @@
 mod aggregate;
 mod arrangement;
 mod batch;
+mod days;
 mod distinct;
 mod exec;
 mod files;
@@ -42,6 +43,7 @@ mod small_hash;
 pub(crate) use aggregate::CustomerAggregateExec;
 pub(crate) use distinct::CustomerDistinctExec;
 pub(crate) use exec::CustomerWalkExec;
+pub(crate) use files::in_background;
 pub(crate) use label_columns::{
     filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
 };

@@ -1,18 +1,17 @@
 //! Whether a scan of `events` is a walk, and the walk of it.
 
 use crate::error::Result;
-use crate::events::{PruningReport, has_few_values, member_of_column};
+use crate::events::{LabelTest, PruningReport, has_few_values, member_of_column};
 use crate::hot::{ColumnKind, Fit, properties_field};
 use crate::session::Pinned;
-use crate::walk::arrangement::Arrangement;
+use crate::walk::arrangement::{Arrangement, FirstRuns};
 use crate::walk::exec::{CustomerWalkExec, WalkSource};
-use crate::walk::files::{WalkFiles, WalkPart};
+use crate::walk::files::{WalkFiles, WalkPart, in_background};
 use crate::walk::output::{LabelExpression, WalkColumn};
 use crate::walk::runs::{CustomerRuns, IndexedFile, Part, RunsKey, has_split_groups};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
-use datafusion::physical_expr::PhysicalExpr;
 use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::data_file::read_columns;
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema, label_type};
@@ -39,14 +38,14 @@ const SAMPLE_ROWS: usize = 4096;
 
 /// What a scan wants.
 pub(crate) struct WalkWish<'a> {
-    pub(crate) pinned: &'a Pinned,
+    pub(crate) pinned: &'a Arc<Pinned>,
     /// The columns to give, as queries see them.
     pub(crate) schema: SchemaRef,
     /// The files that may hold wanted rows.
     pub(crate) files: Vec<&'a DataFile>,
     pub(crate) customers: Option<RoaringBitmap>,
-    /// The name of a label column, and the test that it must pass; its column 0 is the label.
-    pub(crate) filters: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    /// Only rows that pass one of the tests of each of these are wanted.
+    pub(crate) filters: Vec<Vec<LabelTest>>,
     pub(crate) report: PruningReport,
     pub(crate) statistics: Statistics,
     pub(crate) partitions: usize,
@@ -65,7 +64,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let store = wish.pinned.store().clone();
     let files = WalkFiles::new(store, wish.pinned.hot().clone(), parts, schema, wish.partitions);
     let source = WalkSource {
-        version: wish.pinned.snapshot().version,
+        pinned: wish.pinned.clone(),
         report: wish.report,
         runs,
         files: Arc::new(files),
@@ -85,7 +84,9 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     if wish.files.is_empty() {
         return Ok(None);
     }
-    let is_large = selected * LARGE_PART >= total || is_wanted_again(wish, schema);
+    // Without customers nobody needs the order of a walk: Parquet is as fast as making it.
+    let needs_order = wish.schema.column_with_name(CUSTOMER_ID).is_some();
+    let is_large = needs_order && (selected * LARGE_PART >= total || is_wanted_again(wish, schema));
     if let Some(arrangement) = arrangement_of(wish, is_large).await? {
         let parts = arranged_parts(wish.pinned, arrangement);
         let fit = fit(wish, &parts, schema);
@@ -106,7 +107,7 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     let fit = fit(wish, &parts, schema);
     let is_small = selected * SMALL_PART < total;
     if fit == Fit::No
-        || (fit == Fit::Decoded && is_small)
+        || (fit == Fit::Decoded && (is_small || !needs_order))
         || !members_are_labels(wish, fit, schema).await?
     {
         return Ok(None);
@@ -145,18 +146,19 @@ async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Ar
     }
     let files = files_in_order(pinned);
     let runs = file_runs(pinned.store(), &files, pinned.identities()).await?;
-    let of_partitions = runs.partitions(partitions)?;
     let files = files.into_iter().cloned().collect();
-    let partition_of = |owner| of_partitions.of(owner);
     let identities = pinned.identities().clone();
-    let made = Arrangement::new(files, &runs, partition_of, partitions, identities);
-    let made = made.map(Arc::new);
-    if let Some(made) = &made
-        && let Some(memory) = pinned.hot().reserve(made.bytes())
-    {
+    let Some(mut made) = Arrangement::new(files, &runs, partitions, identities)? else {
+        return Ok(None);
+    };
+    if let Some(memory) = pinned.hot().reserve(runs.bytes()) {
+        *made.making.get_mut() = Some(FirstRuns { runs, _memory: memory });
+    }
+    let made = Arc::new(made);
+    if let Some(memory) = pinned.hot().reserve(made.bytes()) {
         pinned.hot().runs().keep_arrangement(made.clone(), memory);
     }
-    Ok(made)
+    Ok(Some(made))
 }
 
 /// The arrangement, and the files of the snapshot that are not in it.
@@ -169,7 +171,7 @@ fn arranged_parts(pinned: &Pinned, arrangement: Arc<Arrangement>) -> Vec<WalkPar
     std::iter::once(WalkPart::Arranged(arrangement)).chain(others).collect()
 }
 
-type Columns = (SchemaRef, Vec<WalkColumn>, Vec<LabelExpression>);
+type Columns = (SchemaRef, Vec<WalkColumn>, Vec<Vec<LabelExpression>>);
 
 /// The columns to read, and how those that are wanted come from them.
 fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
@@ -203,9 +205,12 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
         });
     }
     let mut filters = Vec::new();
-    for (name, expression) in &wish.filters {
-        let (_, column) = place_of(name)?;
-        filters.push(LabelExpression { column, expression: expression.clone() });
+    for tests in &wish.filters {
+        let placed = tests.iter().map(|(name, expression)| {
+            let (_, column) = place_of(name)?;
+            Some(LabelExpression { column, expression: expression.clone() })
+        });
+        filters.push(placed.collect::<Option<Vec<_>>>()?);
     }
     Some((Arc::new(Schema::new(read)), columns, filters))
 }
@@ -244,7 +249,10 @@ fn files_in_order(pinned: &Pinned) -> Vec<&DataFile> {
 }
 
 /// The runs of a snapshot in these parts; `None` when there is no memory for them.
-async fn runs_of(pinned: &Pinned, parts: &[WalkPart]) -> Result<Option<Arc<CustomerRuns>>> {
+pub(super) async fn runs_of(
+    pinned: &Pinned,
+    parts: &[WalkPart],
+) -> Result<Option<Arc<CustomerRuns>>> {
     let arrangement = parts.iter().find_map(|part| match part {
         WalkPart::Arranged(arrangement) => Some(arrangement.clone()),
         _ => None,
@@ -285,7 +293,7 @@ fn files_of(parts: &[WalkPart]) -> Vec<&DataFile> {
 pub(crate) async fn file_runs(
     store: &Store,
     files: &[&DataFile],
-    identities: &IdentityMap,
+    identities: &Arc<IdentityMap>,
 ) -> Result<CustomerRuns> {
     Ok(CustomerRuns::new(&indexed(store, files, identities).await?, identities)?)
 }
@@ -293,18 +301,23 @@ pub(crate) async fn file_runs(
 async fn indexed(
     store: &Store,
     files: &[&DataFile],
-    identities: &IdentityMap,
+    identities: &Arc<IdentityMap>,
 ) -> Result<Vec<Part>> {
     let files = files.iter().copied().cloned().collect::<Vec<_>>();
-    let indexed = |file: DataFile| async move {
-        let index = store.file_index(&file).await?;
-        let identifiers = match has_split_groups(&index, identities) {
-            true => Some(identifiers_of(store, &file).await?),
-            false => None,
-        };
-        Ok::<_, crate::Error>(Part::File(IndexedFile { index, identifiers }))
+    let indexed = |file: DataFile| {
+        let (store, identities) = (store.clone(), identities.clone());
+        in_background(async move { indexed_file(&store, &file, &identities).await })
     };
     stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE).try_collect().await
+}
+
+async fn indexed_file(store: &Store, file: &DataFile, identities: &IdentityMap) -> Result<Part> {
+    let index = store.file_index(file).await?;
+    let identifiers = match has_split_groups(&index, identities) {
+        true => Some(identifiers_of(store, file).await?),
+        false => None,
+    };
+    Ok(Part::File(IndexedFile { index, identifiers }))
 }
 
 async fn identifiers_of(store: &Store, file: &DataFile) -> Result<Vec<u32>> {

@@ -257,6 +257,7 @@ fn hashed(customers: u32, count: usize) -> Result<Vec<u16>> {
 pub(crate) struct RunsCache {
     runs: Mutex<Vec<Kept<RunsKey, CustomerRuns>>>,
     arrangements: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
+    days: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
 }
 
 #[derive(Debug)]
@@ -277,7 +278,11 @@ pub(crate) struct RunsKey {
 }
 
 /// A query of an older version must not throw out the newest one at once.
-const RUNS_KEPT: usize = 2;
+const ARRANGEMENTS_KEPT: usize = 2;
+/// The days of one arrangement are several, by the labels that are asked about.
+const DAYS_KEPT: usize = 8;
+/// Each of them has runs of its own.
+const RUNS_KEPT: usize = ARRANGEMENTS_KEPT + DAYS_KEPT;
 
 impl RunsCache {
     pub(crate) fn find(&self, key: &RunsKey) -> Option<Arc<CustomerRuns>> {
@@ -285,7 +290,7 @@ impl RunsCache {
     }
 
     pub(crate) fn keep(&self, key: RunsKey, runs: Arc<CustomerRuns>, memory: MemoryReservation) {
-        keep(&self.runs, key, runs, memory);
+        keep(&self.runs, key, runs, memory, RUNS_KEPT);
     }
 
     /// An arrangement that the test likes; the one that was used last, if there are several.
@@ -301,7 +306,17 @@ impl RunsCache {
         arrangement: Arc<Arrangement>,
         memory: MemoryReservation,
     ) {
-        keep(&self.arrangements, arrangement.name().clone(), arrangement, memory);
+        let name = arrangement.name().clone();
+        keep(&self.arrangements, name, arrangement, memory, ARRANGEMENTS_KEPT);
+    }
+
+    /// The days of this name.
+    pub(crate) fn days(&self, name: &str) -> Option<Arc<Arrangement>> {
+        find(&self.days, |known, _| known.as_ref() == name)
+    }
+
+    pub(crate) fn keep_days(&self, days: Arc<Arrangement>, memory: MemoryReservation) {
+        keep(&self.days, days.name().clone(), days, memory, DAYS_KEPT);
     }
 }
 
@@ -316,9 +331,16 @@ fn find<K, V>(shelf: &Shelf<K, V>, is_it: impl Fn(&K, &V) -> bool) -> Option<Arc
     Some(value)
 }
 
-fn keep<K, V>(shelf: &Shelf<K, V>, key: K, value: Arc<V>, memory: MemoryReservation) {
+fn keep<K: PartialEq, V>(
+    shelf: &Shelf<K, V>,
+    key: K,
+    value: Arc<V>,
+    memory: MemoryReservation,
+    kept_max: usize,
+) {
     let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.len() == RUNS_KEPT {
+    kept.retain(|known| known.key != key);
+    if kept.len() == kept_max {
         kept.remove(0);
     }
     kept.push(Kept { key, value, _memory: memory });

@@ -16,13 +16,16 @@ pub(crate) struct Walker {
     pub(crate) files: Arc<LoadedFiles>,
     /// The column of times among those that are read, when rows must come in order of time.
     pub(crate) times: Option<usize>,
-    pub(crate) keep: Vec<RowTest>,
+    /// Only rows are given that pass one test of each.
+    pub(crate) keep: Vec<Vec<RowTest>>,
     /// Where the next one is among the customers of the partition, or the next one wanted.
     next: usize,
     /// The rows of the customer at hand that were not given yet; the next ones last.
     pending: Vec<Run>,
     /// Room for rows while they are tested.
     tested: Vec<Run>,
+    /// Room for which of them pass one of several tests.
+    passes: Vec<bool>,
     owner: Owner,
 }
 
@@ -93,6 +96,7 @@ impl Walker {
             next: 0,
             pending: Vec::new(),
             tested: Vec::new(),
+            passes: Vec::new(),
             owner: nobody,
         }
     }
@@ -164,10 +168,16 @@ impl Walker {
         let files = &self.files;
         let runs = self.runs.of(owner).iter().copied();
         self.pending.extend(runs.filter(|run| files.is_read(run.file)));
-        for test in &self.keep {
+        for tests in &self.keep {
             std::mem::swap(&mut self.pending, &mut self.tested);
             self.pending.clear();
-            keep(&self.tested, test, files.column(test.column), &mut self.pending);
+            match tests.as_slice() {
+                [test] => keep(&self.tested, test, files.column(test.column), &mut self.pending),
+                tests => {
+                    let kept = &mut self.pending;
+                    keep_any(&self.tested, tests, files, &mut self.passes, kept);
+                }
+            }
         }
         if let Some(times) = self.times
             && self.pending.len() > 1
@@ -217,6 +227,27 @@ fn keep(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>], kept: &
             (Codes::Wide(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
             (Codes::Widest(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
         }
+    }
+}
+
+/// The same for rows that pass any of several tests.
+fn keep_any(
+    runs: &[Run],
+    tests: &[RowTest],
+    files: &LoadedFiles,
+    passes: &mut Vec<bool>,
+    kept: &mut Vec<Run>,
+) {
+    for &run in runs {
+        passes.clear();
+        passes.resize(run.rows as usize, false);
+        for test in tests {
+            let labels = files.column(test.column)[run.file as usize].as_ref();
+            if let Some(labels) = labels.and_then(|column| column.labels()) {
+                labels.codes().mark(run.range(), &test.passes[run.file as usize], passes);
+            }
+        }
+        keep_rows(run, passes, &[false, true], kept);
     }
 }
 

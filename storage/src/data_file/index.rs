@@ -25,6 +25,11 @@ use std::ops::Range;
 /// So many identifiers are compared with one that is wanted before the next one is.
 const IDENTIFIERS_AT_ONCE: usize = 256;
 
+/// The numbers before the groups take at most so many bytes.
+const HEAD_BYTES_MAX: u64 = 15;
+/// And those of a group and its identifiers so many for each row.
+const ROW_BYTES_MAX: u64 = 15;
+
 /// The parsed index of one data file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileIndex {
@@ -53,6 +58,7 @@ impl FileIndex {
     }
 
     /// The groups in file order.
+    #[inline]
     pub fn groups(&self) -> impl ExactSizeIterator<Item = Group<'_>> {
         (0..self.first_row.len()).map(|group| self.group(group))
     }
@@ -209,7 +215,12 @@ impl FileIndex {
     pub fn decode(path: &str, payload: &[u8], rows_expected: u64) -> Result<Self> {
         let corrupt = |reason: &str| Error::corrupt(path, format!("file index: {reason}"));
         let reader = zstd::Decoder::new(payload).map_err(|_| corrupt("not a zstd stream"))?;
-        let mut numbers = ReadNumber::new(reader);
+        // No payload that is sound is longer.
+        let bytes_max = rows_expected.saturating_mul(ROW_BYTES_MAX) + HEAD_BYTES_MAX;
+        let mut plain = Vec::new();
+        let read = reader.take(bytes_max).read_to_end(&mut plain);
+        read.map_err(|error| corrupt(&error.to_string()))?;
+        let mut numbers = ReadNumber::new(&plain);
         let index = Self::read(&mut numbers, rows_expected).map_err(|reason| corrupt(&reason))?;
         if !numbers.is_at_end() {
             return Err(corrupt("bytes follow after the last group"));
@@ -217,7 +228,7 @@ impl FileIndex {
         Ok(index)
     }
 
-    fn read<R: Read>(numbers: &mut ReadNumber<R>, rows_expected: u64) -> Result<Self, String> {
+    fn read(numbers: &mut ReadNumber<'_>, rows_expected: u64) -> Result<Self, String> {
         let rows = numbers.next_u32()?;
         if u64::from(rows) != rows_expected {
             return Err(format!("is of {rows} rows, wanted {rows_expected}"));
@@ -227,8 +238,15 @@ impl FileIndex {
         if groups > rows || identifiers > rows {
             return Err(format!("{groups} groups, {identifiers} identifiers in {rows} rows"));
         }
-        let mut index =
-            Self { rows, first_row: Vec::new(), group_start: Vec::new(), identifiers: Vec::new() };
+        if groups as usize + identifiers as usize > numbers.left() {
+            return Err("is cut off".into());
+        }
+        let mut index = Self {
+            rows,
+            first_row: Vec::with_capacity(groups as usize),
+            group_start: Vec::with_capacity(groups as usize),
+            identifiers: Vec::with_capacity(identifiers as usize),
+        };
         let mut row = 0_u32;
         let mut first_before = 0_i64;
         for group in 0..groups {
@@ -257,9 +275,9 @@ impl FileIndex {
         Ok(index)
     }
 
-    fn read_identifiers<R: Read>(
+    fn read_identifiers(
         &mut self,
-        numbers: &mut ReadNumber<R>,
+        numbers: &mut ReadNumber<'_>,
         first: i64,
         count: u32,
     ) -> Result<(), String> {
@@ -277,6 +295,7 @@ impl FileIndex {
         Ok(())
     }
 
+    #[inline]
     fn group(&self, group: usize) -> Group<'_> {
         let rows_end = self.first_row.get(group + 1).copied().unwrap_or(self.rows);
         let end = self.group_start.get(group + 1).copied();

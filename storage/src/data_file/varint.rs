@@ -1,6 +1,4 @@
-//! LEB128 numbers, read from a stream that may be hostile.
-
-use std::io::{Bytes, Read};
+//! LEB128 numbers, read from bytes that may be hostile.
 
 /// Appends a number, seven bits a byte, the low ones first.
 pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
@@ -17,19 +15,37 @@ pub(super) fn put_signed(bytes: &mut Vec<u8>, number: i64) {
 }
 
 /// Reads numbers one after the other.
-pub(super) struct ReadNumber<R: Read> {
-    bytes: Bytes<std::io::BufReader<R>>,
+pub(super) struct ReadNumber<'a> {
+    bytes: &'a [u8],
 }
 
-impl<R: Read> ReadNumber<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self { bytes: std::io::BufReader::new(reader).bytes() }
+impl<'a> ReadNumber<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
     }
 
+    /// How many numbers there may be at most.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
     fn next_u64(&mut self) -> Result<u64, String> {
+        match self.bytes.split_first() {
+            // Nearly all are as short as this.
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.bytes = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.next_long(),
+        }
+    }
+
+    fn next_long(&mut self) -> Result<u64, String> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = self.bytes.next().ok_or("is cut off")?.map_err(|error| error.to_string())?;
+            let (&byte, rest) = self.bytes.split_first().ok_or("is cut off")?;
+            self.bytes = rest;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
                 break;
@@ -42,6 +58,7 @@ impl<R: Read> ReadNumber<R> {
         Err("a number is longer than 64 bits".into())
     }
 
+    #[inline]
     pub(super) fn next_u32(&mut self) -> Result<u32, String> {
         let number = self.next_u64()?;
         u32::try_from(number).map_err(|_| format!("number {number} does not fit 32 bits"))
@@ -58,7 +75,7 @@ impl<R: Read> ReadNumber<R> {
     }
 
     /// Whether nothing follows.
-    pub(super) fn is_at_end(&mut self) -> bool {
-        self.bytes.next().is_none()
+    pub(super) fn is_at_end(&self) -> bool {
+        self.bytes.is_empty()
     }
 }

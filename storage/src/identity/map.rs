@@ -48,6 +48,7 @@ impl IdentityMap {
 
     /// The customer of an identifier; of a number that rests, the customer it merged into. An
     /// identifier that the map does not cover is a customer of its own.
+    #[inline]
     pub fn customer_of(&self, identifier: u32) -> u32 {
         self.customers_by_identifier.get(identifier as usize).copied().unwrap_or(identifier)
     }

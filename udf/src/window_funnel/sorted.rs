@@ -5,8 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::prep_null_mask_filter;
 use datafusion::common::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
@@ -201,14 +199,14 @@ impl StepBits {
         for (step, condition) in conditions.iter().enumerate() {
             // A column of type NULL is true nowhere.
             if let Some(condition) = condition.as_boolean_opt() {
-                let bits = truths(condition);
+                let bits = conditions::true_rows(condition);
                 let places = words.iter_mut().skip(step).step_by(count);
                 let bits = bits.bit_chunks();
                 places.zip(bits.iter_padded()).for_each(|(place, bits)| *place = bits);
             }
         }
         let timed = ts.nulls().map(|nulls| nulls.inner().clone());
-        for counts in timed.into_iter().chain(filter.map(truths)) {
+        for counts in timed.into_iter().chain(filter.map(conditions::true_rows)) {
             let places = words.chunks_exact_mut(count);
             for (steps, bits) in places.zip(counts.bit_chunks().iter_padded()) {
                 steps.iter_mut().for_each(|step| *step &= bits);
@@ -222,13 +220,6 @@ impl StepBits {
 fn mask_at(steps: &[u64], bit: u32) -> u32 {
     let steps = (0_u32..).zip(steps);
     steps.fold(0, |mask, (step, bits)| mask | ((((bits >> bit) & 1) as u32) << step))
-}
-
-fn truths(condition: &BooleanArray) -> BooleanBuffer {
-    match condition.null_count() {
-        0 => condition.values().clone(),
-        _ => prep_null_mask_filter(condition).values().clone(),
-    }
 }
 
 /// The bits of a word whose rows are among these, of which it has some.

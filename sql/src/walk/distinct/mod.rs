@@ -5,6 +5,7 @@
 //! number; an array by that number says who was seen there last, and a row is new when that was
 //! somebody else. To count is then to add one in another array.
 
+mod by_day;
 mod steps;
 mod tuples;
 mod values;
@@ -14,6 +15,7 @@ use crate::walk::owned::{OwnedRows, owned_rows};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
+use by_day::by_day;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -92,6 +94,7 @@ impl CustomerDistinctExec {
         if let Some((answering, placed)) = answered(&input, &expressions)? {
             (input, expressions) = (answering, placed);
         }
+        input = by_day(&input, &expressions)?.unwrap_or(input);
         Ok(Some(Self {
             input,
             groups: expressions,

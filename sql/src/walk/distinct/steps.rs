@@ -300,7 +300,7 @@ impl TimeSteps {
 }
 
 /// The only column of an expression, a time, when the expression never falls while it grows.
-fn rising_column(expression: &Expression, schema: &Schema) -> Option<usize> {
+pub(super) fn rising_column(expression: &Expression, schema: &Schema) -> Option<usize> {
     if let Some(column) = expression.downcast_ref::<Column>() {
         let data_type = schema.field(column.index()).data_type();
         let is_time = matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, zone)
