@@ -62,13 +62,15 @@ def step(wanted):
     peer = PEERS[engine](engine, wanted.data, wanted.work, programs)
     for module in peer.modules:
         importlib.import_module(module)
+    # Habitué is a program of its own, the others live in this process.
+    who = resource.RUSAGE_SELF if peer.modules else resource.RUSAGE_CHILDREN
+    loading = resource.getrusage(who)
     start = time.perf_counter()
     answer = peer.load() if action == "load" else peer.ask(*arguments)
     told = {"seconds": time.perf_counter() - start, "milliseconds": None, "rows": None}
-    # Habitué is a program of its own, the others live in this process.
-    usage = resource.getrusage(
-        resource.RUSAGE_SELF if peer.modules else resource.RUSAGE_CHILDREN)
+    usage = resource.getrusage(who)
     told["cpu"] = usage.ru_utime + usage.ru_stime
+    told["cpu_loaded"] = told["cpu"] - loading.ru_utime - loading.ru_stime
     told["mb"] = usage.ru_maxrss / 1024
     if action == "load":
         told["bytes"] = peer.bytes()
@@ -126,7 +128,7 @@ def compare(wanted, names, engines):
 def compare_cold(wanted, names, engines):
     """The table of first questions; answers whether all answers agree."""
     own, peer = engines
-    row_of(["question", *engines, f"{peer} / {own}", f"{own} MB", f"{peer} MB"])
+    row_of(["question", *engines, f"{peer} / {own}", f"{own} s CPU, MB", f"{peer} s CPU, MB"])
     row_of(["---"] * 6)
     all_agree = True
     for name in names:
@@ -136,12 +138,13 @@ def compare_cold(wanted, names, engines):
         # files into the page cache.
         turns = [{engine: in_own_process(engine, wanted, "ask", name, 1) for engine in engines}
                  for _ in range(COLD_PROCESSES + 1)][1:]
-        cold, mb = ([statistics.median(turn[engine][what] for turn in turns) for engine in engines]
-                    for what in ("seconds", "mb"))
+        seconds, cpu, mb = ([statistics.median(turn[engine][what] for turn in turns)
+                             for engine in engines] for what in ("seconds", "cpu_loaded", "mb"))
         note = note_of(name, turns[0])
         all_agree &= not note
-        row_of([name + note, *(f"{seconds * 1e3:.0f}" for seconds in cold),
-                f"{cold[1] / cold[0]:.2f}", *(f"{size:.0f}" for size in mb)])
+        row_of([name + note, *(f"{each * 1e3:.0f}" for each in seconds),
+                f"{seconds[1] / seconds[0]:.2f}",
+                *(f"{used:.2f}, {size:.0f}" for used, size in zip(cpu, mb))])
     return all_agree
 
 
