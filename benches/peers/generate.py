@@ -1,6 +1,6 @@
 """Customer events from a seed: what every engine of the comparison is loaded with.
 
-usage: generate.py EVENTS FOLDER [--seed 7] [--files 8]
+usage: generate.py EVENTS FOLDER [--seed 7] [--files 8] [--part N]
 
 FOLDER/events/*.parquet         in the order of time, as a log has them
 FOLDER/events_sorted/*.parquet  the same rows, sorted by (customer_id, ts)
@@ -34,6 +34,7 @@ DAYS = 180
 DAY_US = 86_400_000_000
 EVENTS_PER_PERSON = 33
 EVENTS_PER_SESSION = 5
+PRODUCTS = 5_000
 
 
 def people_of_sessions(random, sessions, people):
@@ -47,7 +48,10 @@ def times_of(random, session, sessions):
     step = random.exponential(45e6, len(session)).astype(np.int64) + 1_000_000
     within = np.cumsum(step)
     first = np.searchsorted(session, np.arange(sessions))
-    within -= np.repeat(within[first] - step[first], np.diff(np.append(first, len(session))))
+    events_of_session = np.diff(np.append(first, len(session)))
+    # The last sessions may be empty and begin behind the end.
+    first = np.minimum(first, len(session) - 1)
+    within -= np.repeat(within[first] - step[first], events_of_session)
     return begin[session] + within
 
 
@@ -64,7 +68,8 @@ def customers_of(device, login, devices, people):
     return number[component]
 
 
-def columns(events, seed):
+def columns(events, seed, offset=0):
+    """The events as columns of numbers; people, devices and events are numbered from `offset`."""
     random = np.random.default_rng(seed)
     people = max(50, events // EVENTS_PER_PERSON)
     sessions = max(20, events // EVENTS_PER_SESSION)
@@ -91,11 +96,12 @@ def columns(events, seed):
     buys = kind == EVENTS.index("purchase")
     with_campaign = (np.isin(kind, [8, 9]) | (random.random(events) < 0.03))
     return dict(
-        random=random, row=row, time=time, kind=kind, device=device, login=login,
+        offset=offset, people=people, devices=devices, random=random, row=row, time=time, kind=kind,
+        device=device, login=login,
         customer=customer, person=person, channel=random.integers(0, 5, session.max() + 1)[session],
         country=random.integers(0, 8, people)[person],
         amount=np.where(buys, np.round(random.lognormal(3.4, .9, events) * 100), 0).astype(np.int64),
-        buys=buys, product=random.integers(0, 5_000, events),
+        buys=buys, product=random.integers(0, PRODUCTS, events),
         campaign=np.where(with_campaign, random.integers(0, 200, events), -1))
 
 
@@ -103,23 +109,26 @@ def table_of(c, rows):
     def words(names, places):
         return pa.array(names).take(pa.array(places))
 
+    def numbered(word, digits, count):
+        return pa.array([f"{word}-{n:0{digits}x}" for n in range(c["offset"], c["offset"] + count)])
+
     campaigns = [f"campaign_{n:03d}" for n in range(200)]
+    properties = [f'{{"step":{n % 17},"theme":"t{n % 5}"}}' for n in range(PRODUCTS)]
     euros = pa.array(c["amount"][rows], mask=~c["buys"][rows]).cast(pa.float64())
+    device, login = c["device"][rows], c["login"][rows]
     return pa.table({
-        "event_id": pa.array(c["row"][rows]),
+        "event_id": pa.array(c["row"][rows] + c["offset"]),
         "ts": pa.array(c["time"][rows]).cast(pa.timestamp("us", tz="UTC")),
         "event_name": words(EVENTS, c["kind"][rows]),
-        "anonymous_id": pa.array([f"device-{n:08x}" for n in c["device"][rows].tolist()]),
-        "user_id": pa.array([None if n < 0 else f"login-{n:07x}" for n in c["login"][rows].tolist()],
-                            pa.string()),
-        "customer_id": pa.array(c["customer"][c["device"][rows]]),
+        "anonymous_id": numbered("device", 8, c["devices"]).take(pa.array(device)),
+        "user_id": numbered("login", 7, c["people"]).take(pa.array(login, mask=login < 0)),
+        "customer_id": pa.array(c["customer"][device] + c["offset"]),
         "channel": words(CHANNELS, c["channel"][rows]),
         "amount": pa.compute.divide(euros, 100.0),
         "product_id": pa.array(c["product"][rows]),
         "campaign_id": words(campaigns, pa.array(c["campaign"][rows], mask=c["campaign"][rows] < 0)),
         "country": words(COUNTRIES, c["country"][rows]),
-        "properties": pa.array([f'{{"step":{n % 17},"theme":"t{n % 5}"}}'
-                                for n in c["product"][rows].tolist()]),
+        "properties": words(properties, c["product"][rows]),
     })
 
 
@@ -160,11 +169,21 @@ def generate(events, folder, seed=7, files=8):
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
 
 
+def generate_part(events, folder, part, seed=7, files=8):
+    """Events of other people than those of any other part: for a log that memory cannot hold."""
+    c = columns(events, seed + part, part << 32)
+    write_parts(c, c["row"], Path(folder) / "events", files)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("events", type=lambda text: int(float(text)))
     parser.add_argument("folder")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--files", type=int, default=8)
+    parser.add_argument("--part", type=int, help="one of many parts of a log: only FOLDER/events")
     wanted = parser.parse_args()
-    generate(wanted.events, wanted.folder, wanted.seed, wanted.files)
+    if wanted.part is None:
+        generate(wanted.events, wanted.folder, wanted.seed, wanted.files)
+    else:
+        generate_part(wanted.events, wanted.folder, wanted.part, wanted.seed, wanted.files)

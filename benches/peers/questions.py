@@ -23,11 +23,11 @@ def dot(left, right):
     return "+".join(f"{left}k{place}*{right}{place}" for place in range(len(KINDS)))
 
 
-def algebra(both, either, without):
-    """Six counts over eight sets, with the engine's words for two sets."""
+def algebra(both, either, without, letter="b"):
+    """Six counts over eight sets, b1 to b8, with the engine's words for two sets."""
     def fold(word, sets):
         return sets[0] if len(sets) == 1 else word(fold(word, sets[:-1]), sets[-1])
-    b = [f"b{number}" for number in range(1, 9)]
+    b = [f"{letter}{number}" for number in range(1, 9)]
     return [fold(both, b[0:3]), fold(either, b[3:6]), without(b[0], b[7]),
             without(both(either(b[0], b[1]), either(b[2], b[3])), both(b[4], b[5])),
             fold(both, b), fold(either, b)]
@@ -114,6 +114,13 @@ DUCKDB = {
         + ")) score FROM p, z WHERE customer_id NOT IN (SELECT customer_id FROM {segments} "
         "WHERE seg1) ORDER BY score DESC LIMIT 1000) "
         "SELECT count(*), round(avg(score), 6), round(min(score), 6) FROM s",
+}
+
+# Over files there are no ready bit strings, but columns of truth values.
+DUCKDB_OVER_PARQUET = DUCKDB | {
+    "segment_algebra": "SELECT " + ", ".join(f"count(*) FILTER ({text})" for text in algebra(
+        lambda a, b: f"({a} AND {b})", lambda a, b: f"({a} OR {b})",
+        lambda a, b: f"({a} AND NOT {b})", letter="s")) + " FROM {segments}",
 }
 
 # ClickHouse -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! How fast: the same small shop for every bench, in memory.
 //!
-//! `cargo bench -p habitue-benches` runs all; a bench has the name of the word that it measures.
+//! `cargo bench -p habitue-benches` runs all kernels, `-- funnel` behind it one.
 
 use habitue::{Engine, IngestRequest, IngestSummary, Input, Result};
 use habitue_testdata::{ShopOptions, lines};
