@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::session::{Pinned, Query, needs_of};
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::DFParser;
@@ -47,6 +47,24 @@ fn ensure_one_number(plan: &LogicalPlan) -> Result<()> {
     let reason =
         format!("{came} came, one column of customers is wanted: SELECT customer_id FROM …");
     Err(Error::invalid("the query of a segment", reason))
+}
+
+/// Adds the customers in the first column of the rows for which `is_wanted` is TRUE.
+///
+/// # Errors
+/// For a number that never was a customer.
+pub(super) fn add_customers_where(
+    batch: &RecordBatch,
+    is_wanted: &BooleanArray,
+    pinned: &Pinned,
+    members: &mut RoaringBitmap,
+) -> Result<()> {
+    if is_wanted.true_count() == 0 {
+        return Ok(());
+    }
+    let wanted = batch.project(&[0]).and_then(|batch| filter_record_batch(&batch, is_wanted));
+    let wanted = wanted.map_err(|error| Error::from_datafusion(error.into(), ""))?;
+    add_customers(&wanted, pinned, members)
 }
 
 /// Adds the customers in the first column; NULLs are nobody.

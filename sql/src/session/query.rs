@@ -103,8 +103,16 @@ impl Query {
 
     /// Runs a query in which `now()` is this time.
     pub(crate) async fn answer_at(&self, plan: LogicalPlan, now: DateTime<Utc>) -> Result<Answer> {
+        self.answer_of_state(plan, self.state_at(now)).await
+    }
+
+    /// Runs a query in this state of the context.
+    pub(crate) async fn answer_of_state(
+        &self,
+        plan: LogicalPlan,
+        state: SessionState,
+    ) -> Result<Answer> {
         self.answer_of(async {
-            let state = self.state_at(now);
             let plan = state.create_physical_plan(&plan).await?;
             self.start(plan, &state)
         })

@@ -27,11 +27,13 @@ impl SnapshotRows for SegmentVersions {
             required("computed_at", DataType::Int64),
             time("refreshed_at"),
             optional("customers_evaluated", DataType::Int64),
+            optional("new_events", DataType::Int64),
         ])
     }
 
     async fn rows(&self, pinned: &Pinned, _options: &ConfigOptions) -> Result<Vec<RecordBatch>> {
         let all = named_versions(pinned);
+        let computations = || all.iter().map(|(_, version)| version.computation.as_ref());
         let columns = vec![
             texts(all.iter().map(|(name, _)| name)),
             bigints(all.iter().map(|(_, version)| version.number)),
@@ -40,9 +42,8 @@ impl SnapshotRows for SegmentVersions {
             bigints(all.iter().map(|(_, version)| version.customers_left)),
             bigints(all.iter().map(|(_, version)| version.computed_at)),
             times(all.iter().map(|(_, version)| version.refreshed_at_us)),
-            optional_bigints(all.iter().map(|(_, version)| {
-                version.computation.as_ref().and_then(|known| known.customers_evaluated)
-            })),
+            optional_bigints(computations().map(|known| known?.customers_evaluated)),
+            optional_bigints(computations().map(|known| known?.new_events)),
         ];
         one_batch(self.schema(), columns)
     }

@@ -90,7 +90,11 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     if let Some(arrangement) = arrangement_of(wish, is_large).await? {
         let parts = arranged_parts(wish.pinned, arrangement);
         let fit = fit(wish, &parts, schema);
-        let is_worth_it = fit == Fit::AllKept || is_large;
+        // Files that came later are decoded for what reads as many rows anyway.
+        let later = files_of(&parts).iter().map(|file| file.rows).sum::<u64>();
+        let is_kept = |parts| self::fit(wish, parts, schema) == Fit::AllKept;
+        let is_worth_it =
+            is_large || fit == Fit::AllKept || (later <= selected && is_kept(&parts[..1]));
         if is_worth_it && fit != Fit::No && members_are_labels(wish, fit, schema).await? {
             let runs = runs_of(wish.pinned, &parts).await?;
             return Ok(runs.map(|runs| (parts, runs)));

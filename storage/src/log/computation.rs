@@ -12,6 +12,10 @@ pub struct Computation {
     /// For how many customers the definition was evaluated; absent: for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customers_evaluated: Option<u64>,
+    /// How many events had come in since the version before, when it was computed from that one;
+    /// absent when it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_events: Option<u64>,
     /// Why the definition must always be evaluated for all customers; absent when it need not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub always_whole: Option<WholeReason>,

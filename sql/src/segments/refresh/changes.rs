@@ -1,4 +1,4 @@
-//! Of whom something changed since a segment was computed.
+//! What changed since a segment was computed.
 
 use crate::error::Result;
 use crate::segments::Members;
@@ -9,6 +9,7 @@ use crate::session::{CATALOG, MAIN, Query, SegmentKey};
 use datafusion::logical_expr::col;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
+use habitue_storage::differences::Differences;
 use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::log::action::SegmentVersion;
 use habitue_storage::snapshot::Snapshot;
@@ -19,22 +20,32 @@ use std::sync::Arc;
 /// What changed since the versions that a refresh looked at.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// By events and identities, by the version since when; `None` where the history does not tell.
-    by_version: HashMap<u64, Option<(Arc<Snapshot>, RoaringBitmap)>>,
+    /// By the version since when; `None` where the history does not tell.
+    by_version: HashMap<u64, Option<Known>>,
     /// By the clock alone, by when it was looked at before.
     by_clock: HashMap<i64, Vec<(Vec<ClockComparison>, RoaringBitmap)>>,
 }
 
+type Known = (Arc<Snapshot>, Arc<Differences>);
+
+/// What changed for one definition.
+#[derive(Clone)]
+pub(super) struct Change {
+    /// Whose membership may differ whatever the new events are.
+    pub(super) customers: RoaringBitmap,
+    /// Where the new events are.
+    pub(super) since: Arc<Differences>,
+}
+
 impl Changes {
-    /// The customers whose membership may differ from that version of a local definition; `None`
-    /// when that is not known.
+    /// What changed since that version of a local definition; `None` when that is not known.
     pub(super) fn since<'s>(
         &'s mut self,
         version: &'s SegmentVersion,
         locality: &'s Locality,
         query: &'s Query,
         now: Clock,
-    ) -> BoxFuture<'s, Result<Option<RoaringBitmap>>> {
+    ) -> BoxFuture<'s, Result<Option<Change>>> {
         self.looked_up(version, locality, query, now).boxed()
     }
 
@@ -44,16 +55,20 @@ impl Changes {
         locality: &Locality,
         query: &Query,
         now: Clock,
-    ) -> Result<Option<RoaringBitmap>> {
+    ) -> Result<Option<Change>> {
         let Some(computation) = &version.computation else {
             return Ok(None);
         };
-        let Some((before, mut changed)) = self.of_data(version.computed_at, query).await? else {
+        let Some((before, since)) = self.of_data(version.computed_at, query).await? else {
             return Ok(None);
         };
+        let mut customers = since.moved.clone();
+        if locality.asks_identities {
+            customers |= &since.joined;
+        }
         for key in &locality.segments {
             match members_changed(key, &before, query).await? {
-                Some(members) => changed |= members,
+                Some(members) => customers |= members,
                 None => return Ok(None),
             }
         }
@@ -62,26 +77,22 @@ impl Changes {
                 return Ok(None);
             };
             match self.of_clock(&locality.clocks, then, now, query).await? {
-                Some(customers) => changed |= customers,
+                Some(crossed) => customers |= crossed,
                 None => return Ok(None),
             }
         }
-        Ok(Some(changed))
+        Ok(Some(Change { customers, since }))
     }
 
-    async fn of_data(
-        &mut self,
-        version: u64,
-        query: &Query,
-    ) -> Result<Option<(Arc<Snapshot>, RoaringBitmap)>> {
+    async fn of_data(&mut self, version: u64, query: &Query) -> Result<Option<Known>> {
         if let Some(known) = self.by_version.get(&version) {
             return Ok(known.clone());
         }
         let (store, now) = (query.pinned().store(), query.pinned().snapshot());
         let found = match store.snapshot_at(version).await {
             Ok(before) => {
-                let changed = store.customers_changed(&before, now).await?;
-                changed.map(|changed| (before, changed))
+                let differences = store.differences(&before, now).await?;
+                differences.map(|differences| (before, Arc::new(differences)))
             }
             // Too old to be read.
             Err(_) => None,

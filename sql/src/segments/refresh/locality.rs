@@ -30,6 +30,8 @@ use std::collections::BTreeSet;
 pub(super) struct Locality {
     pub(super) clocks: Vec<ClockComparison>,
     pub(super) segments: BTreeSet<SegmentKey>,
+    /// It asks for more of a customer's identifiers than whose the events are.
+    pub(super) asks_identities: bool,
 }
 
 /// A comparison of a time of an event with the clock.
@@ -301,15 +303,24 @@ impl Proof {
         if call.func.signature().volatility == Volatility::Volatile {
             return Err(WholeReason::Volatile);
         }
+        if call.func.signature().volatility != Volatility::Stable {
+            return Ok(());
+        }
+        let of_row = call.args.first().is_some_and(|argument| {
+            local.customers.iter().any(|&place| is_column(argument, schema, place))
+        });
         if call.name() == IN_SEGMENT {
-            let of_row = call.args.first().is_some_and(|argument| {
-                local.customers.iter().any(|&place| is_column(argument, schema, place))
-            });
             let key = segment_key(&call.args).map_err(|_| WholeReason::AcrossCustomers)?;
             if !of_row {
                 return Err(WholeReason::AcrossCustomers);
             }
             self.found.segments.insert(key);
+            return Ok(());
+        }
+        // What else is looked up may be about anybody.
+        match of_row {
+            true => self.found.asks_identities = true,
+            false => return Err(WholeReason::AcrossCustomers),
         }
         Ok(())
     }

@@ -1,50 +1,52 @@
-//! Computing segments: for everybody, or for those of whom something changed since the version
-//! before; one by one, or many in one pass over the events.
+//! Computing segments: for everybody, or for those of whom the version before and what came since
+//! leave something open; one by one, or many in one pass over the events.
 //!
 //! ```text
 //! plan of the definition ── locality ──▶ local?  no ─▶ everybody
 //!                                        yes ─▶ changes since the version before:
-//!                                               new and late events, merges, splits (the log),
+//!                                               merges, splits (the identity maps),
 //!                                               members of segments that it reads,
 //!                                               events that the clock moved past
-//!                                        few ─▶ those customers; the others stay as they were
+//!                                               ─▶ those customers
+//!                                               new and late events (the log) ── relevance ──▶
+//!                                               whom they concern, and of whom they decide
+//!                                               ─▶ those of whom they do not
+//!                                        few ─▶ they are evaluated; the others stay as they were
 //! ```
 //!
 //! Either way the members are exactly those that a whole computation finds.
 
+mod arrivals;
 mod changes;
 mod clock;
+mod condition;
+mod evaluation;
+mod known;
 mod locality;
+mod relevance;
+mod simple;
+#[cfg(test)]
+mod tests;
 mod together;
 
 use crate::error::{Error, Result};
-use crate::events::EventsTable;
-use crate::segments::Members;
-use crate::segments::membership::is_in_segment;
 use crate::segments::query::SegmentQuery;
-use crate::session::{Query, SegmentKey};
-use arrow::array::{AsArray, RecordBatch};
-use changes::Changes;
+use crate::session::Query;
+use arrivals::Asked;
+use changes::{Change, Changes};
 pub(crate) use clock::Clock;
-use datafusion::catalog::default_table_source::source_as_provider;
-use datafusion::common::Column;
-use datafusion::common::tree_node::Transformed;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use evaluation::{Evaluated, Evaluation};
 use futures::FutureExt;
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::log::action::SegmentVersion;
 use habitue_storage::log::computation::{Computation, WholeReason};
+use known::{Known, all_known};
 use locality::{Locality, ensure_nobody_named, locality_of};
+use relevance::Relevance;
 use roaring::RoaringBitmap;
-use std::sync::Arc;
-use together::{Simple, together};
-
-/// The name under which a restricted evaluation finds its customers; no segment can have it.
-const EVALUATED: &str = "\u{0}evaluated";
+use simple::Simple;
 
 /// A segment to compute.
 pub(crate) struct Definition {
@@ -64,6 +66,8 @@ pub(crate) struct Computed {
 pub(crate) struct Refresh<'a> {
     query: &'a Query,
     clock: Clock,
+    /// What definitions are analysed in.
+    analysis: SessionState,
     changes: Changes,
 }
 
@@ -71,14 +75,21 @@ pub(crate) struct Refresh<'a> {
 struct Planned {
     definition: Definition,
     locality: std::result::Result<Locality, WholeReason>,
-    /// Who has to be evaluated; `None` is everybody.
-    customers: Option<RoaringBitmap>,
+    asked: Asked,
+    /// What changed since the version before; `None` when that cannot be told.
+    change: Option<Change>,
+    /// What follows from it; `None` when everybody is evaluated.
+    known: Option<Known>,
 }
+
+/// Optimiser rules that would hide what a plan is searched for: common parts are cut out of the
+/// comparisons with the clock, and members of `properties` become columns that no other scan has.
+const HIDING: [&str; 2] = ["common_sub_expression_eliminate", "json_members"];
 
 impl<'a> Refresh<'a> {
     pub(crate) fn new(query: &'a Query) -> Self {
-        let now = query.pinned().store().bucket().local_now();
-        Self { query, clock: Clock::at(now), changes: Changes::default() }
+        let clock = Clock::at(query.pinned().store().bucket().local_now());
+        Self { query, clock, analysis: analysis(query, clock), changes: Changes::default() }
     }
 
     /// Computes segments that do not read each other, in the order in which they came.
@@ -94,14 +105,14 @@ impl<'a> Refresh<'a> {
         for definition in definitions {
             planned.push(self.plan(definition).await?);
         }
-        let whole = self.evaluated(&planned, None).await?;
-        let changed = union_of(&planned);
-        let changed = self.evaluated(&planned, changed.map(Arc::new)).await?;
-        let mut computed = Vec::with_capacity(planned.len());
-        for ((planned, whole), changed) in planned.into_iter().zip(whole).zip(changed) {
-            computed.push(self.computed(planned, whole.or(changed)).await?);
+        let known = all_known(&planned, self.query, self.clock).await?;
+        for (planned, known) in planned.iter_mut().zip(known) {
+            planned.known = known.filter(|known| self.are_few(&known.open));
         }
-        Ok(computed)
+        let evaluation = Evaluation { query: self.query, clock: self.clock };
+        let evaluated = evaluation.of_all(&planned).await?;
+        let computed = planned.into_iter().zip(evaluated);
+        Ok(computed.map(|(planned, evaluated)| self.computed(planned, evaluated)).collect())
     }
 
     /// Computes one segment; its error is not marked as that of a segment among others.
@@ -118,32 +129,27 @@ impl<'a> Refresh<'a> {
 
     async fn plan(&mut self, definition: Definition) -> Result<Planned> {
         let plan = &definition.query.plan;
-        let locality = match self.analysed(plan) {
-            Ok(analysed) => ensure_nobody_named(plan).and_then(|()| locality_of(&analysed)),
+        // Subqueries are joins then, and `now()` stands as it was written.
+        let analysed = self.analysis.optimize(plan);
+        let locality = match &analysed {
+            Ok(analysed) => ensure_nobody_named(plan).and_then(|()| locality_of(analysed)),
             // What cannot be optimised fails again, and says why, when it is run.
             Err(_) => Err(WholeReason::AcrossCustomers),
         };
-        let customers = match (&locality, &definition.previous) {
+        let change = match (&locality, &definition.previous) {
             (Ok(locality), Some(previous)) => {
-                let customers = self.changes.since(previous, locality, self.query, self.clock);
-                customers.await?.filter(|changed| self.are_few(changed))
+                self.changes.since(previous, locality, self.query, self.clock).await?
             }
             _ => None,
         };
-        Ok(Planned { definition, locality, customers })
-    }
-
-    /// The plan with subqueries as joins, and with `now()` as it was written.
-    fn analysed(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        let state = self.query.state_at(self.clock.now());
-        // Common parts would be cut out of the comparisons with the clock.
-        let rules = state.optimizers().iter();
-        let rules = rules.filter(|rule| rule.name() != "common_sub_expression_eliminate").cloned();
-        let rules = rules.collect();
-        let mut state =
-            SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
-        state.execution_props_mut().query_execution_start_time = None;
-        Ok(state.optimize(plan)?)
+        let simple = Simple::of(plan);
+        let relevance = match (&simple, &analysed) {
+            (Some(simple), _) => Relevance::of_simple(simple),
+            (None, Ok(analysed)) => Relevance::of_plan(analysed),
+            (None, Err(_)) => Relevance::of_plan(plan),
+        };
+        let asked = Asked { relevance, simple };
+        Ok(Planned { definition, locality, asked, change, known: None })
     }
 
     /// A restricted evaluation costs more for each customer than a whole one.
@@ -151,159 +157,32 @@ impl<'a> Refresh<'a> {
         changed.len() * 2 <= self.query.pinned().identities().customers().len()
     }
 
-    /// The members among `customers` of all definitions that are evaluated for these, or of all
-    /// that are evaluated for everybody; nothing for the others.
-    async fn evaluated(
-        &self,
-        planned: &[Planned],
-        customers: Option<Arc<RoaringBitmap>>,
-    ) -> Result<Vec<Option<Evaluated>>> {
-        let is_meant = |one: &&Planned| one.customers.is_some() == customers.is_some();
-        let meant = planned.iter().filter(is_meant).collect::<Vec<_>>();
-        let members = self.members(&meant, customers.as_ref()).await?;
-        let mut members = members.into_iter();
-        let evaluated = planned.iter().map(|one| match is_meant(&one) {
-            true => members.next().map(|members| (members, customers.clone())),
-            false => None,
-        });
-        Ok(evaluated.collect())
-    }
-
-    async fn members(
-        &self,
-        planned: &[&Planned],
-        customers: Option<&Arc<RoaringBitmap>>,
-    ) -> Result<Vec<RoaringBitmap>> {
-        let mut members = vec![None; planned.len()];
-        let simple = planned.iter().enumerate().filter_map(|(place, one)| {
-            Simple::of(&one.definition.query.plan).map(|simple| (place, simple))
-        });
-        let (places, simple): (Vec<_>, Vec<_>) = simple.unzip();
-        if simple.len() > 1
-            && let Ok(found) = self.members_together(&simple, customers).await
-        {
-            // If it fails, the definition that fails is found when they run one by one.
-            places.iter().zip(found).for_each(|(&place, found)| members[place] = Some(found));
-        }
-        let mut all = Vec::with_capacity(planned.len());
-        for (planned, known) in planned.iter().zip(members) {
-            all.push(match known {
-                Some(known) => known,
-                None => self.members_of(&planned.definition, customers).await?,
-            });
-        }
-        Ok(all)
-    }
-
-    async fn members_together(
-        &self,
-        definitions: &[Simple],
-        customers: Option<&Arc<RoaringBitmap>>,
-    ) -> Result<Vec<RoaringBitmap>> {
-        let plan = self.restricted(together(definitions)?, customers)?;
-        let mut answer = self.query.answer_at(plan, self.clock.now()).await?.stream;
-        let mut members = vec![RoaringBitmap::new(); definitions.len()];
-        while let Some(batch) = answer.try_next().await? {
-            for (place, members) in members.iter_mut().enumerate() {
-                let is_member = batch.column(place + 1).as_boolean();
-                let is_member = is_member.iter().map(|yes| yes == Some(true)).collect();
-                let of_segment = arrow::compute::filter_record_batch(
-                    &batch.project(&[0]).map_err(arrow_error)?,
-                    &is_member,
-                );
-                self.add(&of_segment.map_err(arrow_error)?, members)?;
-            }
-        }
-        Ok(members)
-    }
-
-    async fn members_of(
-        &self,
-        definition: &Definition,
-        customers: Option<&Arc<RoaringBitmap>>,
-    ) -> Result<RoaringBitmap> {
-        let members = async {
-            let plan = self.restricted(definition.query.plan.clone(), customers)?;
-            let mut answer = self.query.answer_at(plan, self.clock.now()).await?.stream;
-            let mut members = RoaringBitmap::new();
-            while let Some(batch) = answer.try_next().await? {
-                self.add(&batch, &mut members)?;
-            }
-            Ok(members)
-        };
-        members.await.map_err(|error: Error| Error::InSegment {
-            name: definition.name.clone(),
-            source: Box::new(error),
-        })
-    }
-
-    fn add(&self, batch: &RecordBatch, members: &mut RoaringBitmap) -> Result<()> {
-        crate::segments::query::add_customers(batch, self.query.pinned(), members)
-    }
-
-    /// The plan over the events of these customers only.
-    fn restricted(
-        &self,
-        plan: LogicalPlan,
-        customers: Option<&Arc<RoaringBitmap>>,
-    ) -> Result<LogicalPlan> {
-        let Some(customers) = customers else {
-            return Ok(plan);
-        };
-        let pinned = self.query.pinned();
-        pinned.set_members(EVALUATED, Arc::new(Members::shared(customers.clone())));
-        let key: SegmentKey = (EVALUATED.to_owned(), None);
-        let restricted = plan.transform_up_with_subqueries(|node| {
-            let LogicalPlan::TableScan(scan) = &node else {
-                return Ok(Transformed::no(node));
-            };
-            let provider = source_as_provider(&scan.source)?;
-            if provider.downcast_ref::<EventsTable>().is_none() {
-                return Ok(Transformed::no(node));
-            }
-            let customer = Column::new(Some(scan.table_name.clone()), CUSTOMER_ID);
-            let filter = is_in_segment(Expr::Column(customer), &key, pinned);
-            let filtered = LogicalPlanBuilder::from(node).filter(filter)?.build()?;
-            Ok(Transformed::yes(filtered))
-        })?;
-        Ok(restricted.data)
-    }
-
-    async fn computed(&self, planned: Planned, found: Option<Evaluated>) -> Result<Computed> {
-        let Planned { definition, locality, .. } = planned;
-        let name = &definition.name;
-        let (found, customers) =
-            found.ok_or_else(|| internal(format!("segment '{name}' was not evaluated")))?;
-        let state = self.query.state_at(self.clock.now());
+    fn computed(&self, planned: Planned, (found, among): Evaluated) -> Computed {
         let computation = Computation {
-            now_us: clock::is_universal(&state).then(|| self.clock.now_us()),
-            customers_evaluated: customers.as_ref().map(|customers| customers.len()),
-            always_whole: locality.err(),
+            now_us: clock::is_universal(&self.analysis).then(|| self.clock.now_us()),
+            customers_evaluated: among.as_ref().map(|customers| customers.len()),
+            new_events: planned.known.as_ref().map(|known| known.new_events),
+            always_whole: planned.locality.err(),
         };
-        let members = match (customers, &definition.previous) {
-            (Some(customers), Some(previous)) => {
-                let before = Members::load(self.query.pinned(), previous).await?;
-                (before.today() - &*customers) | (found & &*customers)
-            }
+        let members = match (planned.known, among) {
+            (Some(known), Some(among)) => (known.members - &*among) | (found & &*among),
             _ => found,
         };
-        Ok(Computed { members, computation })
+        Computed { members, computation }
     }
 }
 
-/// Members, and among whom; `None` is everybody.
-type Evaluated = (RoaringBitmap, Option<Arc<RoaringBitmap>>);
-
-/// Everybody who has to be evaluated for any of those that are not evaluated for all. To evaluate
-/// more customers than a definition needs changes nothing for it.
-fn union_of(planned: &[Planned]) -> Option<RoaringBitmap> {
-    planned.iter().filter_map(|one| one.customers.clone()).reduce(|all, one| all | one)
+/// The state of a query without the rules that hide something, and without a time.
+fn analysis(query: &Query, clock: Clock) -> SessionState {
+    let state = query.state_at(clock.now());
+    let rules = state.optimizers().iter();
+    let rules = rules.filter(|rule| !HIDING.contains(&rule.name())).cloned().collect();
+    let mut state =
+        SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
+    state.execution_props_mut().query_execution_start_time = None;
+    state
 }
 
 fn internal(fault: String) -> Error {
     Error::from(DataFusionError::Internal(fault))
-}
-
-fn arrow_error(error: arrow::error::ArrowError) -> Error {
-    Error::from_datafusion(error.into(), "")
 }

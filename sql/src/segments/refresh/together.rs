@@ -1,139 +1,15 @@
 //! Many definitions in one pass over the events.
 //!
-//! A definition of the shape
-//!
-//! ```sql
-//! SELECT customer_id FROM events WHERE w GROUP BY customer_id HAVING h
-//! ```
-//!
-//! is the same as a yes or no for each customer: whether some event passes `w`, and `h` with each of
-//! its aggregates over the events that pass. So several of them are one aggregation of all events,
-//! each aggregate under the filter of its own definition, and each segment a column of the answer.
+//! Several [simple](super::simple) definitions are one aggregation of all events, each aggregate
+//! under the filter of its own definition, and each segment a column of the answer.
 
 use crate::error::Result;
-use crate::events::EventsTable;
-use datafusion::catalog::default_table_source::source_as_provider;
-use datafusion::common::Column;
+use crate::segments::refresh::simple::Simple;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Projection,
-    TableScan, col, lit,
-};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, lit};
 use habitue_storage::event::CUSTOMER_ID;
-
-/// A definition of the shape above, its columns named without a relation.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Simple {
-    scan: TableScan,
-    /// Which events count; `None` is all.
-    events: Option<Expr>,
-    /// The aggregates that `having` names, by the columns that they make.
-    aggregates: Vec<(String, Expr)>,
-    /// Which customers are members; `None` is all that have such an event.
-    having: Option<Expr>,
-}
-
-impl Simple {
-    /// The parts of a definition as it was planned, if it has this shape.
-    pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
-        match plan {
-            LogicalPlan::Projection(projection) => Self::of_projection(projection),
-            LogicalPlan::Distinct(Distinct::All(input)) => Self::of(input),
-            LogicalPlan::SubqueryAlias(alias) => Self::of(&alias.input),
-            _ => None,
-        }
-    }
-
-    fn of_projection(projection: &Projection) -> Option<Self> {
-        let [Expr::Column(column)] = projection.expr.as_slice() else {
-            return None;
-        };
-        if column.name != CUSTOMER_ID {
-            return None;
-        }
-        let (having, input) = filtered(&projection.input);
-        if let LogicalPlan::Aggregate(aggregate) = input {
-            return Self::of_aggregate(aggregate, having);
-        }
-        let (events, scan) = filtered_scan(&projection.input)?;
-        Some(Self { scan: scan.clone(), events, aggregates: Vec::new(), having: None })
-    }
-
-    fn of_aggregate(aggregate: &Aggregate, having: Option<&Expr>) -> Option<Self> {
-        let [Expr::Column(group)] = aggregate.group_expr.as_slice() else {
-            return None;
-        };
-        if group.name != CUSTOMER_ID {
-            return None;
-        }
-        let is_plain = |aggregate: &Expr| matches!(aggregate, Expr::AggregateFunction(_));
-        if !aggregate.aggr_expr.iter().all(is_plain) {
-            return None;
-        }
-        let (events, scan) = filtered_scan(&aggregate.input)?;
-        let names = aggregate.schema.fields().iter().skip(1).map(|field| field.name().clone());
-        let expressions = aggregate.aggr_expr.iter().map(without_relations);
-        let aggregates = names.zip(expressions.collect::<Option<Vec<_>>>()?).collect();
-        let having = match having {
-            Some(having) => Some(without_relations(having)?),
-            None => None,
-        };
-        Some(Self { scan: scan.clone(), events, aggregates, having })
-    }
-}
-
-/// The filter over a plan and what it filters.
-fn filtered(plan: &LogicalPlan) -> (Option<&Expr>, &LogicalPlan) {
-    match plan {
-        LogicalPlan::Filter(filter) => (Some(&filter.predicate), &filter.input),
-        other => (None, other),
-    }
-}
-
-/// A scan of `events`, under another name or not, and the filter over it.
-fn filtered_scan(plan: &LogicalPlan) -> Option<(Option<Expr>, &TableScan)> {
-    let (filter, mut input) = filtered(plan);
-    if let LogicalPlan::SubqueryAlias(alias) = input {
-        input = &alias.input;
-    }
-    let LogicalPlan::TableScan(scan) = input else {
-        return None;
-    };
-    let provider = source_as_provider(&scan.source).ok()?;
-    provider.downcast_ref::<EventsTable>()?;
-    if !scan.filters.is_empty() || scan.fetch.is_some() {
-        return None;
-    }
-    match filter {
-        Some(filter) => Some((Some(without_relations(filter)?), scan)),
-        None => Some((None, scan)),
-    }
-}
-
-/// The same over columns named without a relation; `None` if it asks a query of its own.
-fn without_relations(expression: &Expr) -> Option<Expr> {
-    let asks = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_)
-                | Expr::InSubquery(_)
-                | Expr::Exists(_)
-                | Expr::SetComparison(_)
-        ))
-    };
-    if expression.exists(asks).unwrap_or(true) {
-        return None;
-    }
-    let renamed = expression.clone().transform_up(|part| {
-        Ok(match part {
-            Expr::Column(column) => Transformed::yes(Expr::Column(Column::from_name(column.name))),
-            part => Transformed::no(part),
-        })
-    });
-    renamed.ok().map(|renamed| renamed.data)
-}
 
 /// One plan for all of them: `customer_id`, then for each definition whether the customer is in it.
 pub(super) fn together(definitions: &[Simple]) -> Result<LogicalPlan> {
@@ -153,7 +29,7 @@ pub(super) fn together(definitions: &[Simple]) -> Result<LogicalPlan> {
     Ok(plan.aggregate([col(CUSTOMER_ID)], wanted.expressions)?.project(columns)?.build()?)
 }
 
-fn any_of(filters: Vec<Expr>) -> Option<Expr> {
+pub(super) fn any_of(filters: Vec<Expr>) -> Option<Expr> {
     let mut different = Vec::<Expr>::new();
     for filter in filters {
         if !different.contains(&filter) {
@@ -165,9 +41,9 @@ fn any_of(filters: Vec<Expr>) -> Option<Expr> {
 
 /// The aggregates of all definitions, each once.
 #[derive(Default)]
-struct Aggregates {
+pub(super) struct Aggregates {
     bare: Vec<Expr>,
-    expressions: Vec<Expr>,
+    pub(super) expressions: Vec<Expr>,
 }
 
 impl Aggregates {
@@ -185,34 +61,42 @@ impl Aggregates {
 
     /// Whether a customer is in a segment, over the columns of the aggregates.
     fn membership(&mut self, definition: &Simple) -> Result<Expr> {
-        let mut columns = Vec::with_capacity(definition.aggregates.len());
-        for (name, aggregate) in &definition.aggregates {
-            let aggregate = under(aggregate.clone(), definition.events.as_ref());
-            columns.push((name, self.column(aggregate)));
-        }
-        let having = match &definition.having {
-            None => None,
-            Some(having) => Some(having.clone().transform_up(|part| {
-                let column = match &part {
-                    Expr::Column(column) => columns.iter().find(|(name, _)| **name == column.name),
-                    _ => None,
-                };
-                Ok(match column {
-                    Some((_, column)) => Transformed::yes(column.clone()),
-                    None => Transformed::no(part),
-                })
-            })?),
-        };
-        let having = having.map(|having| having.data);
-        let Some(events) = &definition.events else {
-            return Ok(having.unwrap_or_else(|| lit(true)));
-        };
-        let seen = count(lit(1_i64)).filter(events.clone()).build()?;
-        let seen = self.column(seen).gt(lit(0_i64));
-        Ok(match having {
-            Some(having) => seen.and(having),
+        let seen = self.any(definition.events.as_ref())?;
+        Ok(match &definition.having {
+            Some(having) => seen.and(self.condition(having.clone(), definition)?),
             None => seen,
         })
+    }
+
+    /// Whether any of a customer's events passes.
+    pub(super) fn any(&mut self, filter: Option<&Expr>) -> Result<Expr> {
+        let Some(filter) = filter.filter(|filter| **filter != lit(true)) else {
+            return Ok(lit(true));
+        };
+        if *filter == lit(false) {
+            return Ok(lit(false));
+        }
+        let passing = count(lit(1_i64)).filter(filter.clone()).build()?;
+        Ok(self.column(passing).gt(lit(0_i64)))
+    }
+
+    /// A condition about the aggregates of a definition.
+    pub(super) fn condition(&mut self, condition: Expr, definition: &Simple) -> Result<Expr> {
+        let condition = condition.transform_up(|part| {
+            let named = match &part {
+                Expr::Column(column) => definition.aggregate(&column.name),
+                _ => None,
+            };
+            Ok(match named {
+                Some(aggregate) => {
+                    let expression = aggregate.expression.clone();
+                    let column = self.column(under(expression, definition.events.as_ref()));
+                    Transformed::yes(column)
+                }
+                None => Transformed::no(part),
+            })
+        });
+        Ok(condition?.data)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The law of refreshing: whatever happened since, a refresh finds the members that the definition
 //! has now. Breaks for a user if this fails: people stay in segments that they should have left.
 
+mod definitions;
+
+use self::definitions::{DEFINITIONS, Refresh};
 use crate::small_shop::{rows_of, value_of};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -21,157 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
-
-/// Segments with what a refresh has to evaluate for them.
-const DEFINITIONS: [(&str, Refresh, &str); 24] = [
-    ("seen", Refresh::Changed, "SELECT customer_id FROM events"),
-    (
-        "buyers",
-        Refresh::Changed,
-        "SELECT DISTINCT customer_id FROM events e WHERE e.event = 'purchase'",
-    ),
-    (
-        "rich",
-        Refresh::Changed,
-        "SELECT customer_id FROM events WHERE event = 'purchase' \
-        GROUP BY customer_id HAVING sum(amount) > 60 AND count(*) FILTER (WHERE amount > 20) >= 2",
-    ),
-    (
-        "recent",
-        Refresh::Changed,
-        "SELECT customer_id FROM events \
-        WHERE ts >= now() - INTERVAL '10 days' AND ts < now()",
-    ),
-    (
-        "lapsed",
-        Refresh::Changed,
-        "SELECT customer_id FROM events WHERE event <> 'refund' \
-        GROUP BY customer_id HAVING max(ts) < now() - INTERVAL '15 days'",
-    ),
-    (
-        "days",
-        Refresh::Changed,
-        "SELECT customer_id FROM events \
-        WHERE ts::date BETWEEN current_date - 7 AND current_date AND event = 'visit'",
-    ),
-    (
-        "hot_and_cold",
-        Refresh::Changed,
-        "SELECT customer_id FROM events GROUP BY customer_id \
-        HAVING count(*) FILTER (WHERE ts > now() - INTERVAL '5 days') = 0 \
-        AND count(*) FILTER (WHERE ts > now() - INTERVAL '20 days') > 0",
-    ),
-    (
-        "old_customers",
-        Refresh::Changed,
-        "SELECT customer_id FROM customers \
-        WHERE first_seen < now() - INTERVAL '30 days' AND identifiers > 1",
-    ),
-    (
-        "rich_recent",
-        Refresh::Changed,
-        "SELECT customer_id FROM segment('rich') \
-        INTERSECT SELECT customer_id FROM segment('recent')",
-    ),
-    (
-        "at_most_one_refund",
-        Refresh::Changed,
-        "SELECT customer_id FROM events WHERE event = 'refund' AND amount > 0 \
-         GROUP BY customer_id HAVING count(*) < 2",
-    ),
-    (
-        "not_recent",
-        Refresh::Changed,
-        "SELECT customer_id FROM customers EXCEPT SELECT customer_id FROM segment('recent')",
-    ),
-    (
-        "not_rich",
-        Refresh::Changed,
-        "SELECT customer_id FROM events \
-        WHERE event = 'visit' AND NOT in_segment(customer_id, 'rich')",
-    ),
-    (
-        "without_purchase",
-        Refresh::Changed,
-        "SELECT customer_id FROM customers \
-        EXCEPT SELECT customer_id FROM events WHERE event = 'purchase'",
-    ),
-    (
-        "joined",
-        Refresh::Changed,
-        "SELECT a.customer_id FROM events a JOIN events b \
-        ON a.customer_id = b.customer_id AND a.ts < b.ts \
-        WHERE a.event = 'visit' AND b.event = 'purchase'",
-    ),
-    (
-        "subquery",
-        Refresh::Changed,
-        "SELECT customer_id FROM events WHERE event = 'refund' \
-        AND customer_id IN (SELECT customer_id FROM events WHERE event = 'visit')",
-    ),
-    (
-        "correlated",
-        Refresh::Changed,
-        "SELECT customer_id FROM events e WHERE event = 'visit' \
-        AND EXISTS (SELECT 1 FROM events p WHERE p.customer_id = e.customer_id \
-                    AND p.event = 'purchase' AND p.amount > 20)",
-    ),
-    (
-        "second",
-        Refresh::Changed,
-        "SELECT customer_id FROM (SELECT customer_id, event, \
-        row_number() OVER (PARTITION BY customer_id ORDER BY ts, event_id) AS place FROM events) t \
-        WHERE place = 2 AND event = 'purchase'",
-    ),
-    (
-        "funnel",
-        Refresh::Changed,
-        "SELECT customer_id FROM events GROUP BY customer_id \
-        HAVING window_funnel(INTERVAL '9' DAY, ts, event = 'visit', event = 'purchase') = 2",
-    ),
-    (
-        "either",
-        Refresh::Changed,
-        "SELECT customer_id FROM segment('buyers') \
-        UNION SELECT customer_id FROM events WHERE event = 'refund'",
-    ),
-    (
-        "not_in",
-        Refresh::Everybody,
-        "SELECT customer_id FROM events WHERE customer_id NOT IN \
-        (SELECT customer_id FROM events WHERE event = 'purchase')",
-    ),
-    (
-        "best",
-        Refresh::Everybody,
-        "SELECT customer_id FROM events WHERE customer_id IS NOT NULL \
-        GROUP BY customer_id ORDER BY coalesce(sum(amount), 0) DESC, customer_id LIMIT 3",
-    ),
-    (
-        "above_average",
-        Refresh::Everybody,
-        "SELECT customer_id FROM events \
-        WHERE amount > (SELECT avg(amount) FROM events)",
-    ),
-    (
-        "one_if_recent",
-        Refresh::Everybody,
-        "SELECT customer_of('user_id', 'u1') \
-         WHERE in_segment(customer_of('user_id', 'u1'), 'recent')",
-    ),
-    (
-        "by_age",
-        Refresh::Everybody,
-        "SELECT customer_id FROM events \
-        WHERE now() - ts < INTERVAL '10 days'",
-    ),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refresh {
-    Changed,
-    Everybody,
-}
 
 /// A machine whose clock the test moves.
 #[derive(Debug)]
@@ -246,9 +98,12 @@ impl Shop {
             let seconds = [0, 0, random.random_range(0..86_400)][random.random_range(0..3)];
             let ts = self.clock.now() - TimeDelta::days(days) - TimeDelta::seconds(seconds);
             let ts = ts.to_rfc3339();
-            let amount = random.random_range(-10..50);
+            let amount = match random.random_range(0..4) {
+                0 => "NULL".to_owned(),
+                _ => format!("'{}'", random.random_range(-10..50)),
+            };
             let id = self.events;
-            write!(rows, ", ('e{id}', '{ts}', '{event}', {user}, {device}, '{amount}')").unwrap();
+            write!(rows, ", ('e{id}', '{ts}', '{event}', {user}, {device}, {amount})").unwrap();
         }
         let columns = "(event_id, ts, event, user_id, anonymous_id, amount)";
         let rows = rows.trim_start_matches(", ");
@@ -371,21 +226,49 @@ async fn show_segments_says_whom_a_refresh_evaluates() {
     }
 }
 
+/// What a refresh says that it looked at: customers and new events.
+async fn looked_at(shop: &Shop, name: &str) -> [String; 2] {
+    shop.run(&format!("REFRESH SEGMENT {name}")).await;
+    let newest =
+        format!("FROM system.segment_versions WHERE name = '{name}' ORDER BY version DESC LIMIT 1");
+    let evaluated = format!("SELECT customers_evaluated {newest}");
+    let new = format!("SELECT new_events {newest}");
+    [value_of(&shop.session, &evaluated).await, value_of(&shop.session, &new).await]
+}
+
 #[tokio::test]
-async fn a_refresh_evaluates_those_of_whom_something_changed() {
+async fn a_refresh_evaluates_those_of_whom_new_events_leave_something_open() {
     let mut shop = Shop::open(2).await;
     shop.insert(200).await;
-    let segment = "CREATE SEGMENT recent AS SELECT customer_id FROM events \
-                   WHERE ts >= now() - INTERVAL '10 days'";
-    shop.run(segment).await;
-    let evaluated = "SELECT customers_evaluated FROM system.segment_versions \
-                     WHERE name = 'recent' ORDER BY version DESC LIMIT 1";
-    assert_eq!(value_of(&shop.session, evaluated).await, "");
-    shop.run("REFRESH SEGMENT recent").await;
-    assert_eq!(value_of(&shop.session, evaluated).await, "0");
-    let event = "INSERT INTO events (event_id, ts, event, user_id) \
-                 VALUES ('new', '2026-01-01', 'visit', 'u1')";
-    shop.run(event).await;
-    shop.run("REFRESH SEGMENT recent").await;
-    assert_eq!(value_of(&shop.session, evaluated).await, "1");
+    let having = |name: &str, having: &str| {
+        let grouped = "SELECT customer_id FROM events GROUP BY customer_id HAVING";
+        format!("CREATE SEGMENT {name} AS {grouped} {having}")
+    };
+    let two = "count(*) FILTER (WHERE event = 'purchase') >= 2";
+    shop.run(&having("two", two)).await;
+    shop.run(&having("spent", "sum(amount) > 60")).await;
+    shop.run(&having("calm", "count(*) FILTER (WHERE event = 'refund') = 0")).await;
+    let versions = "SELECT count(customers_evaluated) + count(new_events) \
+                    FROM system.segment_versions";
+    assert_eq!(value_of(&shop.session, versions).await, "0");
+    let say = async |event: &str| {
+        let columns = "(event_id, ts, event, user_id, amount)";
+        shop.run(&format!("INSERT INTO events {columns} VALUES {event}")).await;
+        let [two, two_new] = looked_at(&shop, "two").await;
+        let [spent, spent_new] = looked_at(&shop, "spent").await;
+        let [calm, calm_new] = looked_at(&shop, "calm").await;
+        assert_eq!([spent_new, calm_new], [two_new.clone(), two_new.clone()]);
+        [two, spent, calm, two_new]
+    };
+    // Somebody new: no aggregate but the count of refunds says anything about a visit.
+    let visit = "('n1', '2026-01-01', 'visit', 'new', NULL)";
+    assert_eq!(say(visit).await, ["0", "0", "1", "1"]);
+    // One purchase may be the second one; whoever has two needs no look at what was before.
+    assert_eq!(say("('n2', '2026-01-02', 'purchase', 'new', 5)").await, ["1", "1", "0", "1"]);
+    let two =
+        "('n3', '2026-01-02', 'purchase', 'u1', 5), ('n4', '2026-01-03', 'purchase', 'u1', 5)";
+    let [evaluated, spent, _, new] = say(two).await;
+    assert_eq!([evaluated, spent, new], ["0", "1", "2"].map(str::to_owned));
+    // A refund decides that nobody is calm.
+    assert_eq!(say("('n5', '2026-01-04', 'refund', 'new', NULL)").await, ["0", "0", "0", "1"]);
 }
