@@ -53,6 +53,11 @@ impl CompactTable {
         self.put(hash, place);
     }
 
+    /// Bytes of memory of a table with this capacity.
+    pub fn memory_bytes_of(entries: usize) -> usize {
+        slots_for(entries) * (size_of::<u8>() + size_of::<u32>())
+    }
+
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
         self.tags.capacity() + self.places.capacity() * size_of::<u32>()
