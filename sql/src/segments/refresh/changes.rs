@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::segments::Members;
+use crate::segments::members::customers_today;
 use crate::segments::query::add_customers;
 use crate::segments::refresh::clock::{Clock, crossed, is_universal};
 use crate::segments::refresh::locality::{ClockComparison, Locality};
@@ -156,8 +157,12 @@ async fn members_changed(
     let mut changed = RoaringBitmap::new();
     let versions = versions(pinned.snapshot()).unwrap_or_default();
     for version in versions.iter().filter(|version| version.number > seen) {
-        changed |= &*store.segment_bitmap(&version.entered).await?;
-        changed |= &*store.segment_bitmap(&version.left).await?;
+        // Their numbers are of when they came and went, or even older: of who was a member and had
+        // merged with somebody since.
+        for object in [&version.entered, &version.left] {
+            let moved = store.segment_bitmap(object).await?;
+            changed |= customers_today(&moved, pinned.identities());
+        }
     }
     // What this refresh has computed and not published yet.
     if let (Some(version), Some(members)) = (versions.last(), pinned.members(key)) {

@@ -83,8 +83,9 @@ struct Planned {
 }
 
 /// Optimiser rules that would hide what a plan is searched for: common parts are cut out of the
-/// comparisons with the clock, and members of `properties` become columns that no other scan has.
-const HIDING: [&str; 2] = ["common_sub_expression_eliminate", "json_members"];
+/// comparisons with the clock, members of `properties` become columns that no other scan has, and a
+/// segment in which nobody is today is not read at all.
+const HIDING: [&str; 3] = ["common_sub_expression_eliminate", "json_members", "bitmap_pruning"];
 
 impl<'a> Refresh<'a> {
     pub(crate) fn new(query: &'a Query) -> Self {

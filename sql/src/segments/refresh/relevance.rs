@@ -6,12 +6,13 @@
 
 use crate::events::EventsTable;
 use crate::segments::refresh::condition::Condition;
-use crate::segments::refresh::simple::{Simple, without_relations};
+use crate::segments::refresh::simple::{Simple, SimpleAggregate, without_relations};
 use crate::segments::refresh::together::any_of;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, TableScan, lit};
+use std::collections::HashSet;
 
 /// Which new events matter, as filters over the columns of `events`.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,9 +28,12 @@ impl Relevance {
     pub(super) fn of_simple(definition: &Simple) -> Self {
         let condition = Condition::of(definition);
         let seen_by = |tests: Vec<&Expr>| {
-            let columns = tests.into_iter().flat_map(Expr::column_refs);
-            let aggregates = columns.filter_map(|column| definition.aggregate(&column.name));
-            either(aggregates.map(|aggregate| seen(&aggregate.expression)).collect())
+            let columns = tests.into_iter().flat_map(Expr::column_refs).collect::<HashSet<_>>();
+            let is_asked = |aggregate: &&SimpleAggregate| {
+                columns.iter().any(|column| column.name == aggregate.column)
+            };
+            let asked = definition.aggregates.iter().filter(is_asked);
+            either(asked.map(|aggregate| seen(&aggregate.expression)).collect())
         };
         let counted = |filter: Expr| match &definition.events {
             Some(events) => both(events.clone(), filter),

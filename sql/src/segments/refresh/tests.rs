@@ -55,7 +55,7 @@ async fn counts_turn_one_way() {
         let found = relevance_of(&format!("{refunds} {test}")).await;
         assert_eq!(found, [REFUND, "none"], "{test}");
     }
-    for test in ["= 2", "<> 2", "BETWEEN 1 AND 3"] {
+    for test in ["= 2", "BETWEEN 1 AND 3"] {
         let found = relevance_of(&format!("{refunds} {test}")).await;
         assert_eq!(found, [REFUND, REFUND], "{test}");
     }
@@ -64,6 +64,7 @@ async fn counts_turn_one_way() {
         let found = relevance_of(&format!("{refunds} {test}")).await;
         assert_eq!(found, ["every", REFUND], "{test}");
     }
+    assert_eq!(relevance_of(&format!("{refunds} <> 2")).await, ["every", REFUND]);
     assert_eq!(relevance_of(&format!("2 <= {refunds}")).await, [REFUND, "none"]);
     assert_eq!(relevance_of(&format!("{refunds} >= 0")).await, ["every", "none"]);
     assert_eq!(relevance_of(&format!("{refunds} = -1")).await[1], REFUND);
@@ -92,7 +93,7 @@ async fn extremes_turn_one_way_once_they_are_there() {
     // It may have been NULL for a customer with events.
     assert_eq!(relevance_of("max(amount) < 5").await, [amount, amount]);
     // Numbers as texts have another order.
-    assert_eq!(relevance_of("max(amount) > '5'").await, [amount, amount]);
+    assert_eq!(relevance_of("max(amount) > '5'").await, ["every", amount]);
 }
 
 #[tokio::test]

@@ -226,6 +226,30 @@ async fn show_segments_says_whom_a_refresh_evaluates() {
     }
 }
 
+/// Breaks for a user if this fails: who merged stays in segments that read the one they have left.
+#[tokio::test]
+async fn who_leaves_under_an_old_number_has_changed_for_segments_that_read_it() {
+    let shop = Shop::open(3).await;
+    let now = shop.clock.now().to_rfc3339();
+    let insert = "INSERT INTO events (event_id, ts, event, user_id, anonymous_id) VALUES";
+    shop.run(&format!("{insert} ('1', '{now}', 'visit', 'a', NULL)")).await;
+    shop.run(&format!("{insert} ('2', '{now}', 'purchase', NULL, 'd')")).await;
+    let recent = "SELECT customer_id FROM events \
+                  WHERE event = 'purchase' AND ts > now() - INTERVAL '1 day'";
+    shop.run(&format!("CREATE SEGMENT recent AS {recent}")).await;
+    let others =
+        "SELECT customer_id FROM customers EXCEPT SELECT customer_id FROM segment('recent')";
+    shop.run(&format!("CREATE SEGMENT others AS {others}")).await;
+    shop.run("LINK user_id 'a' TO anonymous_id 'd'").await;
+    shop.run("REFRESH SEGMENT others").await;
+    let members = "SELECT customer_id FROM segment('others')";
+    assert!(shop.customers(members).await.is_empty());
+    shop.clock.move_by(TimeDelta::days(2));
+    shop.run("REFRESH SEGMENT recent").await;
+    shop.run("REFRESH SEGMENT others").await;
+    assert_eq!(shop.customers(members).await.len(), 1);
+}
+
 /// What a refresh says that it looked at: customers and new events.
 async fn looked_at(shop: &Shop, name: &str) -> [String; 2] {
     shop.run(&format!("REFRESH SEGMENT {name}")).await;
