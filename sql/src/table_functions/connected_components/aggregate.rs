@@ -1,19 +1,23 @@
 //! The aggregate `connected_components(a, b)` → list of (id, component).
+//!
+//! What partitions hand on is each value once and, as a number, the member of the same list that
+//! it belongs to: nothing is sorted, and no other value is looked up. Who is the smallest of a
+//! component is told once, at the end, by comparing each member with the smallest until then.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use super::numbering::{NO_VALUE, Numbering};
+use super::value_bytes::ValueBytes;
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, ListArray, StructArray, UInt32Array,
+};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt32Type};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use habitue_storage::identity::components::DisjointSets;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// What a value costs beside its bytes: two pointers with lengths, a number, counts, a set.
-const BYTES_PER_VALUE: usize = 64;
 
 /// The aggregate function.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -37,25 +41,24 @@ impl AggregateUDFImpl for ConnectedComponents {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        match types {
-            [a, b] if a == b => Ok(types.to_vec()),
-            [a, _] => Ok(vec![a.clone(), a.clone()]),
-            _ => plan_err!("connected_components wants two values. came={}", types.len()),
-        }
+        let [value, _] = types else {
+            return plan_err!("connected_components wants two values. came={}", types.len());
+        };
+        Ok(vec![as_it_is_read(value); 2])
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::List(pair_field(&types[0])))
+        Ok(list_of(&types[0], &types[0]))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let pairs = args.return_field.data_type().clone();
-        let name = format_state_name(args.name, "pairs");
-        Ok(vec![Arc::new(Field::new(name, pairs, true))])
+        let members = list_of(args.input_fields[0].data_type(), &DataType::UInt32);
+        let name = format_state_name(args.name, "members");
+        Ok(vec![Arc::new(Field::new(name, members, true))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Components::new(args.expr_fields[0].data_type().clone())?))
+        Ok(Box::new(Components::new(args.expr_fields[0].data_type())?))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -63,103 +66,95 @@ impl AggregateUDFImpl for ConnectedComponents {
     }
 }
 
-fn pair_fields(value: &DataType) -> Fields {
-    let field = |name| Field::new(name, value.clone(), false);
-    Fields::from(vec![field("id"), field("component")])
+/// Texts are taken as views: those from Parquet are, and an answer of views copies no bytes.
+fn as_it_is_read(value: &DataType) -> DataType {
+    match value {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Dictionary(_, value) => as_it_is_read(value),
+        other => other.clone(),
+    }
 }
 
-fn pair_field(value: &DataType) -> FieldRef {
-    Arc::new(Field::new("item", DataType::Struct(pair_fields(value)), true))
+fn fields(value: &DataType, component: &DataType) -> Fields {
+    let field = |name, data_type: &DataType| Field::new(name, data_type.clone(), false);
+    Fields::from(vec![field("id", value), field("component", component)])
+}
+
+fn item(fields: Fields) -> FieldRef {
+    Arc::new(Field::new("item", DataType::Struct(fields), true))
+}
+
+fn list_of(value: &DataType, component: &DataType) -> DataType {
+    DataType::List(item(fields(value, component)))
+}
+
+/// One list of these pairs.
+fn list(ids: ArrayRef, components: ArrayRef) -> Result<ScalarValue> {
+    let fields = fields(ids.data_type(), components.data_type());
+    let pairs = StructArray::try_new(fields.clone(), vec![ids, components], None)?;
+    let offsets = OffsetBuffer::from_lengths([pairs.len()]);
+    let list = ListArray::try_new(item(fields), offsets, Arc::new(pairs), None)?;
+    Ok(ScalarValue::List(Arc::new(list)))
 }
 
 /// The values seen, numbered as they came, and which of them belong together.
-///
-/// Values are kept in Arrow's row format, whose bytes compare like the values.
 #[derive(Debug)]
 struct Components {
-    value_type: DataType,
-    converter: RowConverter,
-    numbers: HashMap<Arc<[u8]>, u32>,
-    values: Vec<Arc<[u8]>>,
-    values_bytes: usize,
+    bytes: ValueBytes,
+    numbering: Numbering,
     sets: DisjointSets,
+    // The numbers of one batch's rows.
+    left: Vec<u32>,
+    right: Vec<u32>,
 }
 
 impl Components {
-    fn new(value_type: DataType) -> Result<Self> {
+    fn new(value_type: &DataType) -> Result<Self> {
         Ok(Self {
-            converter: RowConverter::new(vec![SortField::new(value_type.clone())])?,
-            value_type,
-            numbers: HashMap::new(),
-            values: Vec::new(),
-            values_bytes: 0,
+            bytes: ValueBytes::of(value_type)?,
+            numbering: Numbering::default(),
             sets: DisjointSets::default(),
+            left: Vec::new(),
+            right: Vec::new(),
         })
     }
 
     fn link(&mut self, a: &ArrayRef, b: &ArrayRef) -> Result<()> {
-        let a_rows = self.converter.convert_columns(std::slice::from_ref(a))?;
-        let b_rows = self.converter.convert_columns(std::slice::from_ref(b))?;
-        for row in 0..a.len() {
-            let left = a.is_valid(row).then(|| self.number_of(a_rows.row(row).as_ref()));
-            let right = b.is_valid(row).then(|| self.number_of(b_rows.row(row).as_ref()));
-            if let (Some(left), Some(right)) = (left.transpose()?, right.transpose()?) {
-                self.sets.unite(left, right);
+        self.bytes.number(a, &mut self.numbering, &mut self.left)?;
+        self.bytes.number(b, &mut self.numbering, &mut self.right)?;
+        self.sets.grow(self.numbering.len());
+        for (left, right) in self.left.iter().zip(&self.right) {
+            if *left != NO_VALUE && *right != NO_VALUE {
+                self.sets.unite(*left, *right);
             }
         }
         Ok(())
     }
 
-    fn number_of(&mut self, value: &[u8]) -> Result<u32> {
-        if let Some(number) = self.numbers.get(value) {
-            return Ok(*number);
+    /// Takes in what another one handed on: its values, and where their sets' first members are.
+    fn link_members(&mut self, values: &ArrayRef, firsts: &UInt32Array) -> Result<()> {
+        self.bytes.number(values, &mut self.numbering, &mut self.left)?;
+        self.sets.grow(self.numbering.len());
+        for (number, first) in self.left.iter().zip(firsts.values()) {
+            let Some(first) = self.left.get(*first as usize) else {
+                return exec_err!("connected_components has a member of no set. first={first}");
+            };
+            self.sets.unite(*number, *first);
         }
-        let Ok(number) = u32::try_from(self.values.len()) else {
-            return exec_err!("connected_components has too many values. values_max={}", u32::MAX);
-        };
-        let value: Arc<[u8]> = Arc::from(value);
-        self.values_bytes += value.len();
-        self.values.push(Arc::clone(&value));
-        self.numbers.insert(value, number);
-        self.sets.grow(number + 1);
-        Ok(number)
+        Ok(())
     }
+}
 
-    /// All values with the smallest value of their set, in the order of the values.
-    fn pairs(&mut self) -> Result<ListArray> {
-        let mut order: Vec<u32> = self.numbers.values().copied().collect();
-        order.sort_unstable_by(|a, b| self.values[*a as usize].cmp(&self.values[*b as usize]));
-        // The first member in this order is the smallest of its set.
-        let mut smallest = vec![None; self.values.len()];
-        let mut component = Vec::with_capacity(order.len());
-        for number in &order {
-            let root = self.sets.find(*number) as usize;
-            component.push(*smallest[root].get_or_insert(*number));
+/// Which value of its set is the smallest, for each value; `firsts` tells the sets apart.
+fn smallest(firsts: &[u32], values: &BinaryViewArray) -> UInt32Array {
+    let mut smallest = firsts.to_vec();
+    for (number, first) in (0u32..).zip(firsts) {
+        let until_now = &mut smallest[*first as usize];
+        if values.value(number as usize) < values.value(*until_now as usize) {
+            *until_now = number;
         }
-        let columns = vec![self.column(&order)?, self.column(&component)?];
-        let pairs = StructArray::try_new(pair_fields(&self.value_type), columns, None)?;
-        let offsets = OffsetBuffer::from_lengths([pairs.len()]);
-        let field = pair_field(&self.value_type);
-        Ok(ListArray::try_new(field, offsets, Arc::new(pairs), None)?)
     }
-
-    fn column(&self, numbers: &[u32]) -> Result<ArrayRef> {
-        let parser = self.converter.parser();
-        let rows = numbers.iter().map(|number| parser.parse(&self.values[*number as usize]));
-        let mut columns = self.converter.convert_rows(rows)?;
-        Ok(columns.remove(0))
-    }
-
-    fn answer(&mut self) -> Result<ScalarValue> {
-        if i32::try_from(self.values.len()).is_err() {
-            return exec_err!(
-                "connected_components has too many values. values={}, values_max={}",
-                self.values.len(),
-                i32::MAX
-            );
-        }
-        Ok(ScalarValue::List(Arc::new(self.pairs()?)))
-    }
+    firsts.iter().map(|first| smallest[*first as usize]).collect::<Vec<u32>>().into()
 }
 
 impl Accumulator for Components {
@@ -168,22 +163,36 @@ impl Accumulator for Components {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for pairs in states[0].as_list::<i32>().iter().flatten() {
-            let pairs = pairs.as_struct();
-            self.link(pairs.column(0), pairs.column(1))?;
+        for members in states[0].as_list::<i32>().iter().flatten() {
+            let members = members.as_struct();
+            self.link_members(members.column(0), members.column(1).as_primitive::<UInt32Type>())?;
         }
         Ok(())
     }
 
+    // Leaves everything as it is: a window asks again after each row.
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.answer()
+        let values = self.numbering.values();
+        let smallest = smallest(&self.sets.clone().into_labels(), &values);
+        let ids = self.bytes.column(&values)?;
+        let components = take(&ids, &smallest, None)?;
+        list(ids, components)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.answer()?])
+        let ids = self.bytes.column(&self.numbering.values())?;
+        let firsts = UInt32Array::from(self.sets.clone().into_labels());
+        Ok(vec![list(ids, Arc::new(firsts))?])
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values_bytes + self.values.len() * BYTES_PER_VALUE
+        let numbers = self.sets.len() + self.left.capacity() + self.right.capacity();
+        size_of_val(self)
+            + self.bytes.memory_bytes()
+            + self.numbering.memory_bytes()
+            + numbers * size_of::<u32>()
     }
 }
+
+#[cfg(test)]
+mod tests;

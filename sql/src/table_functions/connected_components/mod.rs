@@ -15,6 +15,8 @@
 //! rows. A row in which one side is NULL has a value without a link; with two NULLs it has nothing.
 
 mod aggregate;
+mod numbering;
+mod value_bytes;
 
 use super::call::Call;
 use super::parameter::{Parameter, Positional, Signature};
@@ -64,11 +66,11 @@ pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
 
 /// The type of the values themselves, not of how they are stored.
 fn plain(call: &Call<'_>, side: &Expr) -> Result<DataType> {
-    Ok(match call.type_of(side)? {
-        DataType::Dictionary(_, value) => *value,
-        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
-        other => other,
-    })
+    let stored = call.type_of(side)?;
+    let value = if let DataType::Dictionary(_, value) = stored { *value } else { stored };
+    // What the aggregate takes: a text that is read as a view would be copied to become another.
+    let is_text = matches!(value, DataType::Utf8 | DataType::LargeUtf8);
+    Ok(if is_text { DataType::Utf8View } else { value })
 }
 
 /// A number beside a text would be read as one, and fail on the first that is none.

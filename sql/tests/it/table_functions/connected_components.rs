@@ -23,6 +23,37 @@ async fn no_links_have_no_components() {
     assert!(rows(&context, sql).await.is_empty());
 }
 
+/// What breaks: an answer for one group or one row holds what is another's.
+#[tokio::test]
+async fn each_group_and_each_window_has_components_of_its_own() {
+    let context = session(3);
+    let links = "(VALUES (1, 'b', 'a'), (1, 'c', 'b'), (2, 'b', 'z')) AS e(k, x, y)";
+    let groups = format!(
+        "SELECT k, p.id, p.component FROM (SELECT k, unnest(connected_components(x, y)) AS p \
+         FROM {links} GROUP BY k) ORDER BY k, p.id"
+    );
+    assert_eq!(rows(&context, &groups).await, ["1 a a", "1 b a", "1 c a", "2 b b", "2 z b"]);
+    let windows = format!(
+        "SELECT cardinality(connected_components(x, y) OVER (ORDER BY k, x)) FROM {links} \
+         ORDER BY k, x"
+    );
+    assert_eq!(rows(&context, &windows).await, ["2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn texts_are_of_one_kind_however_they_are_stored() {
+    let context = session(3);
+    let stored = ["Utf8", "LargeUtf8", "Utf8View", "Dictionary(Int32, Utf8)"];
+    for (a, b) in stored.iter().flat_map(|a| stored.map(|b| (a, b))) {
+        let sql = format!(
+            "SELECT id, component, arrow_typeof(id) FROM connected_components((SELECT \
+             arrow_cast(x, '{a}') AS x, arrow_cast(y, '{b}') AS y FROM (VALUES ('b', 'a')) \
+             AS e(x, y)), x, y) ORDER BY id"
+        );
+        assert_eq!(rows(&context, &sql).await, ["a a Utf8View", "b a Utf8View"], "{a} {b}");
+    }
+}
+
 /// The smallest value that each value can be walked to, by walking until nothing changes.
 fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
     let mut component: std::collections::BTreeMap<i64, i64> =
