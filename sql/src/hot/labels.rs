@@ -61,17 +61,24 @@ impl Codes {
 }
 
 impl Codes {
-    /// Marks those of these rows whose code is true in the table.
-    pub(crate) fn mark(&self, rows: Range<usize>, table: &[bool], marks: &mut [bool]) {
-        fn each<C: Copy + Into<u32>>(codes: &[C], table: &[bool], marks: &mut [bool]) {
+    /// Marks by 1 those of these rows whose code has a 1 in the table; a table of bytes has a place
+    /// for each.
+    pub(crate) fn mark(&self, rows: Range<usize>, table: &[u8], marks: &mut [u8]) {
+        fn each<C: Copy + Into<u32>>(codes: &[C], table: &[u8], marks: &mut [u8]) {
             for (mark, &code) in marks.iter_mut().zip(codes) {
                 *mark |= table[code.into() as usize];
             }
         }
-        match self {
-            Self::Narrow(codes) => each(&codes[rows], table, marks),
-            Self::Wide(codes) => each(&codes[rows], table, marks),
-            Self::Widest(codes) => each(&codes[rows], table, marks),
+        match (self, <&[u8; NARROW_CODES]>::try_from(table)) {
+            // Every byte has a place in the table, so none needs to be tested.
+            (Self::Narrow(codes), Ok(table)) => {
+                for (mark, &code) in marks.iter_mut().zip(&codes[rows]) {
+                    *mark |= table[usize::from(code)];
+                }
+            }
+            (Self::Narrow(codes), Err(_)) => each(&codes[rows], table, marks),
+            (Self::Wide(codes), _) => each(&codes[rows], table, marks),
+            (Self::Widest(codes), _) => each(&codes[rows], table, marks),
         }
     }
 }

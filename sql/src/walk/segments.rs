@@ -25,7 +25,7 @@ pub(crate) struct Walker {
     /// Room for rows while they are tested.
     tested: Vec<Run>,
     /// Room for which of them pass one of several tests.
-    passes: Vec<bool>,
+    passes: Vec<u8>,
     owner: Owner,
 }
 
@@ -36,6 +36,8 @@ pub(crate) struct RowTest {
     pub(crate) passes: Arc<Vec<Vec<bool>>>,
     /// By file: the only code that passes, if it is one and of one byte.
     only: Arc<Vec<Option<u8>>>,
+    /// By file: 1 at each code that passes, and a place for every code of one byte.
+    marks: Arc<Vec<Vec<u8>>>,
 }
 
 impl RowTest {
@@ -45,8 +47,14 @@ impl RowTest {
             let first = codes.next()?.0;
             (codes.next().is_none() && passes.len() <= 256).then_some(first)
         };
+        let marks = |passes: &Vec<bool>| {
+            let mut marks = passes.iter().map(|&passes| u8::from(passes)).collect::<Vec<_>>();
+            marks.resize(marks.len().max(1 << u8::BITS), 0);
+            marks
+        };
         let only = Arc::new(passes.iter().map(only).collect());
-        Self { column, passes: Arc::new(passes), only }
+        let marks = Arc::new(passes.iter().map(marks).collect());
+        Self { column, passes: Arc::new(passes), only, marks }
     }
 }
 
@@ -235,19 +243,19 @@ fn keep_any(
     runs: &[Run],
     tests: &[RowTest],
     files: &LoadedFiles,
-    passes: &mut Vec<bool>,
+    passes: &mut Vec<u8>,
     kept: &mut Vec<Run>,
 ) {
     for &run in runs {
         passes.clear();
-        passes.resize(run.rows as usize, false);
+        passes.resize(run.rows as usize, 0);
         for test in tests {
             let labels = files.column(test.column)[run.file as usize].as_ref();
             if let Some(labels) = labels.and_then(|column| column.labels()) {
-                labels.codes().mark(run.range(), &test.passes[run.file as usize], passes);
+                labels.codes().mark(run.range(), &test.marks[run.file as usize], passes);
             }
         }
-        keep_rows(run, passes, &[false, true], kept);
+        keep_only(run, passes, 1, kept);
     }
 }
 
