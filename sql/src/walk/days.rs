@@ -66,6 +66,9 @@ impl Days {
         let schema = source.files.schema.project(&self.columns)?;
         let name = name_of(arrangement, &schema);
         let hot = &source.files.hot;
+        if hot.runs().are_days_vain(&name) {
+            return Ok(all);
+        }
         // Somebody else may be making the same.
         let _making = arrangement.making.lock().await;
         let known = hot.runs().days(&name);
@@ -100,12 +103,14 @@ impl Days {
         };
         let (threads, name) = (source.files.threads, name.clone());
         let (arranged, path) = (arrangement.clone(), name.clone());
+        let hot = &source.files.hot;
         let made =
             SpawnedTask::spawn_blocking(move || days_of(&arranged, &path, &columns, threads));
         let Some((days, made)) = made.join().await.map_err(joined)? else {
+            hot.runs().keep_vain_days(name);
             return Ok(None);
         };
-        let (hot, days) = (&source.files.hot, Arc::new(days));
+        let days = Arc::new(days);
         let schema = source.files.schema.project(&self.columns)?;
         let wanted = Wanted { path: name, rows: u64::from(days.rows()), is_made: false };
         let (Ok(room), Some(memory)) =

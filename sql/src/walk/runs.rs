@@ -12,7 +12,7 @@ use datafusion::physical_plan::repartition::BatchPartitioner;
 use habitue_storage::data_file::FileIndex;
 use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::identity::IdentityMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -258,6 +258,8 @@ pub(crate) struct RunsCache {
     runs: Mutex<Vec<Kept<RunsKey, CustomerRuns>>>,
     arrangements: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
     days: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
+    /// The names of days that would be nearly all rows: nobody looks for them twice.
+    vain_days: Mutex<HashSet<Arc<str>>>,
 }
 
 #[derive(Debug)]
@@ -281,6 +283,8 @@ pub(crate) struct RunsKey {
 const ARRANGEMENTS_KEPT: usize = 2;
 /// The days of one arrangement are several, by the labels that are asked about.
 const DAYS_KEPT: usize = 8;
+/// So many names of days that are not worth it.
+const VAIN_DAYS_KEPT: usize = 64;
 /// Each of them has runs of its own.
 const RUNS_KEPT: usize = ARRANGEMENTS_KEPT + DAYS_KEPT;
 
@@ -313,6 +317,19 @@ impl RunsCache {
     /// The days of this name.
     pub(crate) fn days(&self, name: &str) -> Option<Arc<Arrangement>> {
         find(&self.days, |known, _| known.as_ref() == name)
+    }
+
+    /// Whether days of this name were looked for in vain.
+    pub(crate) fn are_days_vain(&self, name: &str) -> bool {
+        self.vain_days.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub(crate) fn keep_vain_days(&self, name: Arc<str>) {
+        let mut vain = self.vain_days.lock().unwrap_or_else(PoisonError::into_inner);
+        if vain.len() == VAIN_DAYS_KEPT {
+            vain.clear();
+        }
+        vain.insert(name);
     }
 
     pub(crate) fn keep_days(&self, days: Arc<Arrangement>, memory: MemoryReservation) {
