@@ -1,5 +1,6 @@
 //! The columns of an event, as they lie in data files and as they come in.
 
+use crate::data_file::members::is_member_column;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
@@ -94,7 +95,9 @@ pub fn file_schema<'a>(namespaces: impl IntoIterator<Item = &'a str>) -> SchemaR
 /// The columns of a data file that hold identifiers, one for each namespace.
 pub(crate) fn namespaces_of(schema: &Schema) -> impl Iterator<Item = &str> {
     let is_namespace = |field: &&Arc<Field>| {
-        *field.data_type() == DataType::Utf8 && !TEXTS.contains(&field.name().as_str())
+        *field.data_type() == DataType::Utf8
+            && !TEXTS.contains(&field.name().as_str())
+            && !is_member_column(field.name())
     };
     schema.fields().iter().filter(is_namespace).map(|field| field.name().as_str())
 }

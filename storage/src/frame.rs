@@ -44,7 +44,8 @@ impl FrameKind {
     /// The newest format of this kind that this build reads and the one that it writes.
     pub fn format(self) -> u32 {
         match self {
-            Self::Index => 2,
+            // 3: the data file may have columns of members, see `data_file::members`.
+            Self::Index => 3,
             _ => 1,
         }
     }

@@ -20,15 +20,14 @@ mod restriction;
 mod schema;
 mod selection;
 mod statistics;
+mod stored_columns;
 mod table;
 
 pub(crate) use at::{EVENTS_AT, EventsAt};
 pub(crate) use exec::EventScanExec;
 pub(crate) use insert::insert;
 pub(crate) use label_filter::LabelTest;
-pub(crate) use member::{
-    JSON_AS_TEXT, column_of_member, has_few_values, member_of_column, member_texts,
-};
+pub(crate) use member::{JSON_AS_TEXT, StoredMember, has_few_values};
 pub(crate) use report::PruningReport;
 pub(crate) use schema::events_schema;
 pub(crate) use table::EventsTable;

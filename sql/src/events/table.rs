@@ -2,11 +2,11 @@
 
 use crate::events::exec::{EventScanExec, OutputColumn};
 use crate::events::label_filter::LabelFilter;
-use crate::events::member::{column_of_member, member_of_column};
 use crate::events::paged_reader::PagedReaderFactory;
 use crate::events::schema::{events_schema, stored_schema};
 use crate::events::selection::{FileSelection, Selection};
 use crate::events::statistics::{statistics_of, statistics_of_all};
+use crate::events::stored_columns::StoredColumnsFactory;
 use crate::session::{CustomerWalk, Pinned, Pruning, STORE_URL, Settings};
 use crate::walk::{WalkWish, walk_plan};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -23,15 +23,14 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::{DataSource, DataSourceExec};
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, cast, ident, lit};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExecBuilder;
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion_functions_json::udfs::json_as_text_udf;
 use habitue_storage::catalog::Catalog;
-use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, PROPERTIES};
+use habitue_storage::data_file::text_column;
+use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID};
 use parquet::arrow::arrow_reader::RowSelection;
 use std::sync::Arc;
 
@@ -61,13 +60,17 @@ impl EventsTable {
 
     /// The same with members of `properties` as further columns.
     pub(crate) fn with_members(&self, keys: &[String]) -> Self {
-        let members = keys
-            .iter()
-            .map(|key| Arc::new(Field::new(column_of_member(key), DataType::Utf8View, true)));
-        let fields = self.schema.fields().iter().cloned().chain(members).collect::<Vec<_>>();
-        let schema = Schema::new_with_metadata(fields, self.schema.metadata().clone());
-        let (pinned, stored) = (self.pinned.clone(), self.stored.clone());
-        Self { pinned, stored, schema: Arc::new(schema) }
+        let with_members = |schema: &Schema| {
+            let member = |key: &String| Field::new(text_column(key), DataType::Utf8View, true);
+            let members = keys.iter().map(|key| Arc::new(member(key)));
+            let fields = schema.fields().iter().cloned().chain(members).collect::<Vec<_>>();
+            Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+        };
+        Self {
+            pinned: self.pinned.clone(),
+            stored: with_members(&self.stored),
+            schema: with_members(&self.schema),
+        }
     }
 
     async fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
@@ -119,41 +122,6 @@ impl EventsTable {
         Ok(walk.map(|walk| Arc::new(walk) as Arc<dyn ExecutionPlan>))
     }
 
-    /// The scan of Parquet files, with members of `properties` found row by row.
-    fn parquet_scan_of_members(
-        &self,
-        state: &dyn Session,
-        selection: &Selection,
-        wanted: Vec<usize>,
-        by_label: &[LabelFilter],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let member = |column: &usize| member_of_column(self.schema.field(*column).name());
-        if wanted.iter().all(|column| member(column).is_none()) {
-            return self.parquet_scan(state, selection, wanted, by_label, limit);
-        }
-        let mut read = wanted.iter().copied().filter(|c| member(c).is_none()).collect::<Vec<_>>();
-        let properties = self.schema.index_of(PROPERTIES)?;
-        if !read.contains(&properties) {
-            read.push(properties);
-        }
-        let scan = self.parquet_scan(state, selection, read, by_label, limit)?;
-        let known = DFSchema::try_from(scan.schema())?;
-        let shown = wanted.iter().map(|column| {
-            let alias = self.schema.field(*column).name().clone();
-            let expression = match member(column) {
-                Some(key) => {
-                    cast(json_as_text(vec![ident(PROPERTIES), lit(key)]), DataType::Utf8View)
-                }
-                None => ident(&alias),
-            };
-            let expr = state.create_physical_expr(expression, &known)?;
-            Ok(ProjectionExpr { expr, alias })
-        });
-        let shown = shown.collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(ProjectionExec::try_new(shown, scan)?))
-    }
-
     /// The scan of Parquet files, with the filters about labels above it.
     fn parquet_scan(
         &self,
@@ -191,11 +159,12 @@ impl EventsTable {
     /// The stored columns to read, and how each wanted column comes from them.
     fn columns(&self, wanted: &[usize]) -> Result<(Vec<usize>, Vec<OutputColumn>)> {
         let customer = self.schema.index_of(CUSTOMER_ID)?;
-        let identifier = self.stored.index_of(IDENTIFIER_ID)?;
         let mut columns = Vec::<usize>::new();
         let mut outputs = Vec::with_capacity(wanted.len());
         for &column in wanted {
-            let stored = if column == customer { identifier } else { column };
+            let name = self.schema.field(column).name();
+            let name = if column == customer { IDENTIFIER_ID } else { name };
+            let stored = self.stored.index_of(name)?;
             let read = columns.iter().position(|&read| read == stored);
             let place = read.unwrap_or(columns.len());
             if read.is_none() {
@@ -227,6 +196,7 @@ impl EventsTable {
             .with_file_groups(FileGroup::new(files).split_files(threads))
             .with_statistics(statistics)
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(StoredColumnsFactory)))
             .with_projection_indices(Some(columns))?
             .build();
         Ok(DataSourceExec::from_data_source(split_over_threads(config, state)?))
@@ -261,10 +231,6 @@ impl EventsTable {
         let files = selection.files.iter().zip(statistics);
         (files.map(|(selected, known)| partitioned_file(selected, known)).collect(), all)
     }
-}
-
-fn json_as_text(arguments: Vec<Expr>) -> Expr {
-    json_as_text_udf().call(arguments)
 }
 
 fn partitioned_file(selected: &FileSelection, statistics: Arc<Statistics>) -> PartitionedFile {
@@ -346,6 +312,6 @@ impl TableProvider for EventsTable {
         {
             return Ok(walk);
         }
-        self.parquet_scan_of_members(state, &selection, wanted, &by_label, limit)
+        self.parquet_scan(state, &selection, wanted, &by_label, limit)
     }
 }

@@ -1,16 +1,18 @@
 //! Decoding columns of a data file as a whole.
 
 use crate::error::Result;
-use crate::events::{member_of_column, member_texts};
+use crate::events::StoredMember;
 use crate::hot::column::{ColumnKind, HotColumn, Numbers, append};
 use crate::hot::labels::Labels;
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
-use habitue_storage::data_file::{ROW_GROUP_ROWS, read_columns};
+use habitue_storage::data_file::{
+    DataFileReader, Member, MemberKind, Members, ROW_GROUP_ROWS, member_of_text_column,
+};
 use habitue_storage::error::Error as StorageError;
-use habitue_storage::event::{PROPERTIES, file_schema};
+use habitue_storage::event::{PROPERTIES, file_schema, label_type};
 use habitue_storage::log::action::DataFile;
 use habitue_storage::store::Store;
 use std::sync::Arc;
@@ -18,11 +20,16 @@ use std::sync::Arc;
 /// A member of `properties` with more distinct values in one file than this is no label.
 const LABELS_MAX: usize = 1 << 20;
 
-/// Where a column comes from in what is read of a file.
+/// Where a column comes from in what is read of a file, by places.
 enum Origin {
     Column(usize),
-    /// A member of the JSON in this column.
-    Member(usize, String),
+    /// A member of `properties`, and of columns of its own.
+    Member {
+        key: String,
+        whole: usize,
+        text: Option<usize>,
+        json: Option<usize>,
+    },
 }
 
 /// Decodes the columns of this schema, all of which can be kept.
@@ -34,16 +41,17 @@ pub(crate) async fn decode(
     let rows = usize::try_from(file.rows).unwrap_or(0);
     let kinds = schema.fields().iter().map(|field| ColumnKind::of(field.name(), field.data_type()));
     let mut columns = kinds.flatten().map(|kind| empty(kind, rows)).collect::<Vec<_>>();
-    let (read, origins) = origins(&schema)?;
+    let reader = DataFileReader::open(store.bucket(), file).await?;
+    let (read, origins) = origins(&schema, reader.members())?;
     let corrupt = |reason: String| StorageError::corrupt(&file.object.path, reason);
-    let mut batches = read_columns(store.bucket(), file, read, ROW_GROUP_ROWS / 8).await?;
+    let mut batches = reader.stored_columns(read, ROW_GROUP_ROWS / 8)?;
     let mut found = 0;
     while let Some(batch) = batches.try_next().await? {
         found += batch.num_rows();
         for (column, origin) in columns.iter_mut().zip(&origins) {
             match origin {
                 Origin::Column(place) => append(column, batch.column(*place)).map_err(corrupt)?,
-                Origin::Member(place, key) => add_member(column, batch.column(*place), key)?,
+                member => add_member(column, &batch, member)?,
             }
         }
     }
@@ -65,36 +73,58 @@ pub(crate) fn properties_field() -> Result<Field> {
 }
 
 /// What to read of a file for these columns, and where each of them comes from.
-fn origins(schema: &Schema) -> Result<(SchemaRef, Vec<Origin>)> {
-    let members = schema.fields().iter().filter(|field| member_of_column(field.name()).is_some());
-    let stored = schema.fields().len() - members.count();
-    let (mut read, mut origins) = (Vec::new(), Vec::new());
+fn origins(schema: &Schema, members: Option<&Members>) -> Result<(SchemaRef, Vec<Origin>)> {
+    let mut read = Vec::<Field>::new();
+    let mut place_of = |field: Field| {
+        read.iter().position(|known| known.name() == field.name()).unwrap_or_else(|| {
+            read.push(field);
+            read.len() - 1
+        })
+    };
+    let mut origins = Vec::new();
     for field in schema.fields() {
-        origins.push(match member_of_column(field.name()) {
-            Some(key) => Origin::Member(stored, key.to_owned()),
-            None => {
-                read.push(field.as_ref().clone());
-                Origin::Column(read.len() - 1)
-            }
+        let Some(key) = member_of_text_column(field.name()) else {
+            origins.push(Origin::Column(place_of(field.as_ref().clone())));
+            continue;
+        };
+        let column = |wanted: MemberKind| {
+            let mut members = members.into_iter().flat_map(Members::iter);
+            let is_it = |member: &&Member| member.name() == key && member.kind() == wanted;
+            Some(members.find(is_it)?.column())
+        };
+        let text = column(MemberKind::Text).map(|name| Field::new(name, label_type(), true));
+        let json = column(MemberKind::Json).map(|name| Field::new(name, DataType::Utf8, true));
+        origins.push(Origin::Member {
+            key: key.to_owned(),
+            whole: place_of(properties_field()?),
+            text: text.map(&mut place_of),
+            json: json.map(&mut place_of),
         });
-    }
-    if stored < origins.len() {
-        read.push(properties_field()?);
     }
     Ok((Arc::new(Schema::new(read)), origins))
 }
 
-fn add_member(column: &mut HotColumn, json: &ArrayRef, key: &str) -> Result<()> {
-    let texts = member_texts(json, key)?;
-    if let HotColumn::Labels(labels) = column {
-        labels.append_texts(texts.as_string());
-        if labels.values().len() > LABELS_MAX {
-            let reason = format!(
-                "properties->>'{key}' has too many values to be kept; SET habitue.customer_walk = off \
-                 reads them row by row"
-            );
-            return Err(DataFusionError::ResourcesExhausted(reason).into());
-        }
+fn add_member(column: &mut HotColumn, batch: &RecordBatch, origin: &Origin) -> Result<()> {
+    let (HotColumn::Labels(labels), Origin::Member { key, whole, text, json }) = (column, origin)
+    else {
+        return Ok(());
+    };
+    let stored = StoredMember {
+        key,
+        whole: batch.column(*whole),
+        text: text.map(|place| batch.column(place)),
+        json: json.map(|place| batch.column(place)),
+    };
+    match stored.only_texts() {
+        Some(texts) => labels.append(texts).map_err(DataFusionError::Execution)?,
+        None => labels.append_texts(stored.texts()?.as_string()),
+    }
+    if labels.values().len() > LABELS_MAX {
+        let reason = format!(
+            "properties->>'{key}' has too many values to be kept; SET habitue.customer_walk = off \
+             reads them row by row"
+        );
+        return Err(DataFusionError::ResourcesExhausted(reason).into());
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! `properties->>'country'` over `events` becomes a column of the scan, so that a walk can keep it.
+//! `properties->>'country'` over `events` becomes a column of the scan, so that a walk can keep it,
+//! and of files that have a column for it nothing else is read.
 //!
 //! The engine moves such expressions into a projection right above the scan; this rule comes last
 //! and takes them into it.
 
-use crate::events::{EventsTable, JSON_AS_TEXT, column_of_member};
-use crate::session::{CustomerWalk, Settings};
+use crate::events::{EventsTable, JSON_AS_TEXT};
 use arrow::datatypes::DataType;
 use datafusion::catalog::default_table_source::{provider_as_source, source_as_provider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -14,6 +14,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, TableScanBuilder, cast};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use habitue_storage::data_file::text_column;
 use habitue_storage::event::PROPERTIES;
 use std::sync::Arc;
 
@@ -33,11 +34,9 @@ impl OptimizerRule for JsonMembers {
     fn rewrite(
         &self,
         plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
+        _config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let is_off = Settings::of(config.options().as_ref()).customer_walk == CustomerWalk::Off;
-        if !is_off
-            && let LogicalPlan::Projection(projection) = &plan
+        if let LogicalPlan::Projection(projection) = &plan
             && let LogicalPlan::TableScan(scan) = projection.input.as_ref()
             && let Some(own) = with_members(projection, scan)?
         {
@@ -85,7 +84,7 @@ fn rewritten(expression: Expr, keys: &mut Vec<String>) -> Result<Expr> {
         let Some((relation, key)) = member_in(&part) else {
             return Ok(Transformed::no(part));
         };
-        let member = Column::new(relation, column_of_member(&key));
+        let member = Column::new(relation, text_column(&key));
         if !keys.contains(&key) {
             keys.push(key);
         }

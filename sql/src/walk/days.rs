@@ -104,6 +104,9 @@ impl Days {
         let (threads, name) = (source.files.threads, name.clone());
         let (arranged, path) = (arrangement.clone(), name.clone());
         let hot = &source.files.hot;
+        let Some(_passing) = hot.reserve(arrangement.rows() as usize * size_of::<u32>()) else {
+            return Ok(None);
+        };
         let made =
             SpawnedTask::spawn_blocking(move || days_of(&arranged, &path, &columns, threads));
         let Some((days, made)) = made.join().await.map_err(joined)? else {
@@ -176,7 +179,12 @@ fn first_rows(
         let found = owners.chunks(part).map(|owners| {
             scope.spawn(move || {
                 let mut first = FirstRows::new(times, labels, tuples);
-                owners.iter().for_each(|&owner| first.of_span(spans[owner]));
+                for &owner in owners {
+                    first.of_span(spans[owner]);
+                    if first.found.len() * WORTH_PART > times.len() {
+                        break;
+                    }
+                }
                 (first.found, first.counts)
             })
         });

@@ -1,7 +1,7 @@
 //! Whether a scan of `events` is a walk, and the walk of it.
 
 use crate::error::Result;
-use crate::events::{LabelTest, PruningReport, has_few_values, member_of_column};
+use crate::events::{LabelTest, PruningReport, has_few_values};
 use crate::hot::{ColumnKind, Fit, properties_field};
 use crate::session::Pinned;
 use crate::walk::arrangement::{Arrangement, FirstRuns};
@@ -13,7 +13,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
 use futures::{StreamExt, TryStreamExt, stream};
-use habitue_storage::data_file::read_columns;
+use habitue_storage::data_file::{member_of_text_column, read_columns};
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema, label_type};
 use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
@@ -183,7 +183,7 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
     let in_files = file_schema(names);
     let mut read = Vec::<Field>::new();
     let mut place_of = |name: &str| {
-        let field = match member_of_column(name) {
+        let field = match member_of_text_column(name) {
             Some(_) => Field::new(name, label_type(), true),
             None => in_files.field_with_name(name).ok()?.clone(),
         };
@@ -224,7 +224,7 @@ async fn members_are_labels(wish: &WalkWish<'_>, fit: Fit, schema: &Schema) -> R
     if fit == Fit::AllKept {
         return Ok(true);
     }
-    let names = schema.fields().iter().map(|field| member_of_column(field.name()));
+    let names = schema.fields().iter().map(|field| member_of_text_column(field.name()));
     let members = names.flatten().collect::<Vec<_>>();
     let Some(file) = wish.files.iter().max_by_key(|file| file.rows).filter(|_| !members.is_empty())
     else {

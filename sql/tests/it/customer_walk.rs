@@ -58,8 +58,10 @@ async fn take(session: &Session, number: usize, step: &Step) {
                     };
                     let (person, device) = (text("u", person), text("d", device));
                     let amount = if amount < 60 { "NULL".into() } else { format!("'{amount}.25'") };
-                    let properties = match row % 4 {
+                    let properties = match row % 7 {
                         0 => "NULL".to_owned(),
+                        4 => format!("'{{\"land\": \"l1\", \"n\": {number}}}'"),
+                        5 => format!("'{{\"land\":{number},\"n\":\"a\\\"b\"}}'"),
                         land => format!("'{{\"land\":\"l{land}\",\"n\":{number}}}'"),
                     };
                     format!(

@@ -15,6 +15,7 @@ mod limits;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prepared;
+mod properties;
 mod pruning;
 mod reading;
 mod refresh;

@@ -4,12 +4,14 @@ use super::keys::RowKey;
 use super::memory::{Held, Memory};
 use super::merge::MergedBatch;
 use crate::bucket::{Bucket, ObjectWriter};
-use crate::data_file::encode::{DataFileEncoder, DataFileOrigin};
+use crate::data_file::Members;
+use crate::data_file::encode::{DataFileEncoder, DataFileOrigin, column};
 use crate::error::Result;
+use crate::event;
 use crate::identity::IdentityMap;
 use crate::log::action::{DataFile, PartitionUnit, SortedBy};
 use crate::partition::Partition;
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -120,7 +122,9 @@ impl Output {
             ingested: self.ingested,
         };
         let (schema, name) = (batch.schema(), self.bucket.new_uuid());
-        let encoder = DataFileEncoder::new(schema, origin, name, self.rows_max)?;
+        let texts = column(batch, event::PROPERTIES)?;
+        let members = Members::for_texts(texts.as_string());
+        let encoder = DataFileEncoder::new(&schema, origin, name, self.rows_max, members)?;
         let front = self.bucket.writer(encoder.path()).await?;
         Ok(OpenFile { encoder, front, last, held: self.memory.hold(0) })
     }

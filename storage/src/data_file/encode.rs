@@ -3,6 +3,7 @@
 use super::blocks::BlockHasher;
 use super::index::{FileIndex, FileIndexBuilder};
 use super::index_object::IndexObject;
+use super::members::{Members, Split};
 use super::properties::writer_properties;
 use crate::bucket::{Bucket, ObjectWriter};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::layout;
 use crate::log::action::{DataFile, EVENT_NAMES_MAX, SortedBy};
 use crate::partition::Partition;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, SchemaRef, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{Int32Type, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use std::collections::BTreeSet;
@@ -33,6 +34,8 @@ pub(crate) struct DataFileEncoder {
     path: String,
     origin: DataFileOrigin,
     writer: ArrowWriter<Vec<u8>>,
+    /// The members of `properties` that it gives columns.
+    members: Option<Members>,
     /// Of the bytes that were taken.
     blocks: BlockHasher,
     index: FileIndexBuilder,
@@ -61,22 +64,25 @@ pub(super) struct Statistics {
 }
 
 impl DataFileEncoder {
-    /// Begins a data file of this name, which will have at most so many rows.
+    /// Begins a data file of this name, which will have at most so many rows and columns for these
+    /// members of `properties`.
     pub(crate) fn new(
-        schema: SchemaRef,
+        schema: &SchemaRef,
         origin: DataFileOrigin,
         name: Uuid,
         rows_max: usize,
+        members: Option<Members>,
     ) -> Result<Self> {
         let Partition { unit, start_us } = origin.partition;
         let path = layout::data_file(unit, start_us, name)?;
         let failed = |error| parquet_error(&path, error);
+        let schema = schema_with(schema, members.as_ref());
         let properties = writer_properties(&schema, origin.sorted_by, rows_max);
         let properties = properties.map_err(failed)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
         let (index, statistics) = (FileIndexBuilder::default(), Statistics::default());
         let blocks = BlockHasher::default();
-        Ok(Self { path, origin, writer, blocks, index, statistics })
+        Ok(Self { path, origin, writer, members, blocks, index, statistics })
     }
 
     /// Adds rows. `group_of` gives the key that rows of an identifier are grouped by: the
@@ -91,7 +97,11 @@ impl DataFileEncoder {
             self.index.push(identifier.map(&group_of), identifier)?;
         }
         self.statistics.observe(batch)?;
-        self.writer.write(batch).map_err(|error| parquet_error(&self.path, error))
+        let written = match &self.members {
+            Some(members) => self.writer.write(&split(batch, members)?),
+            None => self.writer.write(batch),
+        };
+        written.map_err(|error| parquet_error(&self.path, error))
     }
 
     /// The rows so far.
@@ -123,7 +133,7 @@ impl DataFileEncoder {
 
     /// Ends the file.
     pub(crate) fn finish(self) -> Result<EncodedEnd> {
-        let Self { path, origin, writer, blocks, index, statistics } = self;
+        let Self { path, origin, writer, blocks, index, statistics, .. } = self;
         let bytes = writer.into_inner().map_err(|error| parquet_error(&path, error))?;
         Ok(EncodedEnd { bytes, blocks, path, origin, index: index.finish(), statistics })
     }
@@ -240,6 +250,32 @@ impl Statistics {
             }
         }
     }
+}
+
+/// The columns of a file with columns for these members.
+fn schema_with(schema: &SchemaRef, members: Option<&Members>) -> SchemaRef {
+    let Some(members) = members else {
+        return Arc::clone(schema);
+    };
+    let fields = schema.fields().iter().cloned().chain(members.fields().map(Arc::new));
+    let mut metadata = schema.metadata().clone();
+    metadata.extend([members.metadata()]);
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata))
+}
+
+/// The rows with members of `properties` in columns of their own.
+fn split(batch: &RecordBatch, members: &Members) -> Result<RecordBatch> {
+    let texts = column(batch, event::PROPERTIES)?.as_string::<i32>();
+    let Split { whole, columns } = members.split(texts);
+    let schema = batch.schema();
+    let stored = schema.fields().iter().zip(batch.columns());
+    let stored = stored.map(|(field, column)| match field.name() == event::PROPERTIES {
+        true => Arc::clone(&whole),
+        false => Arc::clone(column),
+    });
+    let all = stored.chain(columns.iter().cloned()).collect();
+    RecordBatch::try_new(schema_with(&schema, Some(members)), all)
+        .map_err(|error| Error::Internal(format!("properties cannot be split: {error}")))
 }
 
 fn wider<T: Ord + Copy>(so_far: Option<(T, T)>, more: Option<(T, T)>) -> Option<(T, T)> {

@@ -7,13 +7,15 @@ pub(crate) mod encode;
 pub(crate) mod in_memory;
 mod index;
 pub(crate) mod index_object;
+pub(crate) mod members;
 mod properties;
 pub(crate) mod read;
 mod varint;
 
 pub use index::{FileIndex, FileIndexBuilder, Group};
+pub use members::{Member, MemberKind, Members, member_of_text_column, text_column};
 pub use properties::{PAGE_ROWS, ROW_GROUP_ROWS};
-pub use read::read_columns;
+pub use read::{Batches, DataFileReader, read_columns};
 
 use self::blocks::BlockChecksums;
 use self::index_object::IndexObject;

@@ -12,6 +12,7 @@
 //! | identifiers, fresh | dictionary, zstd 1: written fastest | none, as below |
 //! | identifiers, compacted | delta of lengths, zstd 1: equal values are neighbours | none |
 //! | `properties` | plain, zstd 1; zstd 6 once compacted | none |
+//! | members of `properties`, compacted | dictionary, zstd 1 | none |
 //! | everything else that people fill | dictionary, zstd 1 | none: extremes are personal data |
 
 use crate::event;
@@ -19,7 +20,7 @@ use crate::log::action::SortedBy;
 use arrow::datatypes::Schema;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::Result;
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{
     BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder,
 };
@@ -60,7 +61,8 @@ pub(super) fn writer_properties(
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_bloom_filter_position(BloomFilterPosition::End)
-        .set_sorting_columns(sorting_columns(schema, sorted_by));
+        .set_sorting_columns(sorting_columns(schema, sorted_by))
+        .set_key_value_metadata(key_values(schema));
     let (identifiers, properties, false_positives) = match sorted_by {
         SortedBy::Identifier => {
             let delta = (Encoding::DELTA_BINARY_PACKED, Compression::UNCOMPRESSED);
@@ -106,6 +108,14 @@ fn without_dictionary(
         .set_column_dictionary_enabled(column.clone(), false)
         .set_column_encoding(column.clone(), encoding)
         .set_column_compression(column, compression)
+}
+
+/// What the schema says of the file, for readers that do not know Arrow's schemas.
+fn key_values(schema: &Schema) -> Option<Vec<KeyValue>> {
+    let all = schema.metadata().iter();
+    let all = all.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let all = all.collect::<Vec<_>>();
+    (!all.is_empty()).then_some(all)
 }
 
 /// Customers stand in no column, so only the order by identifier can be said in Parquet's words.

@@ -3,16 +3,18 @@
 use super::blocks::BlockChecksums;
 use super::encode::parquet_error;
 use super::index_object::IndexObject;
+use super::members::{Members, is_member_column};
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
+use crate::event::{PROPERTIES, label_type};
 use crate::log::action::{DataFile, ObjectRef};
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
@@ -109,33 +111,135 @@ pub(crate) async fn open_checked(
         .map_err(|error| read_error(&path, error))
 }
 
-/// Reads the columns of this schema, in batches of at most so many rows, in file order. Columns
-/// that the file is too old to have are NULL.
+/// A data file that is open to be read once.
+pub struct DataFileReader {
+    path: String,
+    reader: BucketReader,
+    metadata: ArrowReaderMetadata,
+    members: Option<Members>,
+}
+
+/// Rows as they come out of a file.
+pub type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+impl DataFileReader {
+    /// Reads the footer.
+    ///
+    /// # Errors
+    /// [`Error::Parquet`] or the bucket's error when the file is damaged.
+    pub async fn open(bucket: &Bucket, file: &DataFile) -> Result<Self> {
+        let checksums = IndexObject::read(bucket, file).await?.checksums.map(Arc::new);
+        let path = file.object.path.clone();
+        let mut reader =
+            BucketReader { bucket: bucket.clone(), object: file.object.clone(), checksums };
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default());
+        let metadata = metadata.await.map_err(|error| read_error(&path, error))?;
+        let members = Members::of(metadata.schema());
+        Ok(Self { path, reader, metadata, members })
+    }
+
+    /// The members of `properties` that have columns of their own.
+    pub fn members(&self) -> Option<&Members> {
+        self.members.as_ref()
+    }
+
+    /// Reads the columns of this schema, in batches of at most so many rows, in file order. Columns
+    /// that the file is too old to have are NULL.
+    ///
+    /// # Errors
+    /// The stream ends with [`Error::Parquet`] or the bucket's error when the file is damaged.
+    pub fn columns(self, schema: SchemaRef, batch_rows: usize) -> Result<Batches> {
+        let wants_texts = schema.field_with_name(PROPERTIES).is_ok();
+        let Some(members) = self.members.clone().filter(|_| wants_texts) else {
+            return self.stored_columns(schema, batch_rows);
+        };
+        let others = members.fields().map(Arc::new);
+        let read = schema.fields().iter().cloned().chain(others).collect::<Vec<_>>();
+        let path = self.path.clone();
+        let batches = self.stored_columns(Arc::new(Schema::new(read)), batch_rows)?;
+        let joined = move |batch: Result<RecordBatch>| joined(&batch?, &schema, &members, &path);
+        Ok(batches.map(joined).boxed())
+    }
+
+    /// Reads the columns of this schema as they are stored: `properties` has only the texts that
+    /// are not held by columns of members. Such columns come as text or, where the schema says so,
+    /// as labels.
+    ///
+    /// # Errors
+    /// As [`DataFileReader::columns`].
+    pub fn stored_columns(self, schema: SchemaRef, batch_rows: usize) -> Result<Batches> {
+        let Self { path, reader, metadata, .. } = self;
+        let failed = |error| parquet_error(&path, error);
+        let metadata = with_labels(metadata, &schema).map_err(failed)?;
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
+        let wanted = schema.fields().iter().map(|field| field.name().as_str());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
+        let builder = builder.with_projection(mask).with_batch_size(batch_rows);
+        let stream = builder.build().map_err(failed)?;
+        let batches = stream.map(move |batch| {
+            let batch = batch.map_err(|error| read_error(&path, error))?;
+            with_schema(&batch, &schema, &path)
+        });
+        Ok(batches.boxed())
+    }
+}
+
+/// The same, reading those members as labels that are labels in this schema.
+fn with_labels(
+    metadata: ArrowReaderMetadata,
+    wanted: &Schema,
+) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let is_label = |field: &Field| {
+        is_member_column(field.name())
+            && wanted.field_with_name(field.name()).is_ok_and(|f| *f.data_type() == label_type())
+    };
+    let stored = metadata.schema();
+    if !stored.fields().iter().any(|field| is_label(field)) {
+        return Ok(metadata);
+    }
+    let fields = stored.fields().iter().map(|field| match is_label(field) {
+        true => Arc::new(field.as_ref().clone().with_data_type(label_type())),
+        false => Arc::clone(field),
+    });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), stored.metadata().clone());
+    let options = ArrowReaderOptions::default().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+/// The batch with the texts of `properties` put together.
+fn joined(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    members: &Members,
+    path: &str,
+) -> Result<RecordBatch> {
+    let text = |name: &str| {
+        let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        column.cloned().ok_or_else(|| Error::corrupt(path, format!("{name} is no text")))
+    };
+    let columns =
+        members.iter().map(|member| text(&member.column())).collect::<Result<Vec<_>>>()?;
+    let texts: ArrayRef = Arc::new(members.join(&text(PROPERTIES)?, &columns)?);
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| match field.name() == PROPERTIES {
+        true => Arc::clone(&texts),
+        false => Arc::clone(column),
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect())
+        .map_err(|error| Error::corrupt(path, format!("columns are not as wanted: {error}")))
+}
+
+/// Reads the columns of this schema; see [`DataFileReader::columns`].
 ///
 /// # Errors
-/// The stream ends with [`Error::Parquet`] or the bucket's error when the file is damaged.
+/// As [`DataFileReader::open`] and [`DataFileReader::columns`].
 pub async fn read_columns(
     bucket: &Bucket,
     file: &DataFile,
     schema: SchemaRef,
     batch_rows: usize,
-) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let checksums = IndexObject::read(bucket, file).await?.checksums.map(Arc::new);
-    let builder = open_checked(bucket, &file.object, checksums).await?;
-    let wanted = schema.fields().iter().map(|field| field.name().as_str());
-    let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
-    let path = file.object.path.clone();
-    let stream = builder
-        .with_projection(mask)
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(|error| parquet_error(&path, error))?;
-    Ok(stream
-        .map(move |batch| {
-            let batch = batch.map_err(|error| read_error(&path, error))?;
-            with_schema(&batch, &schema, &path)
-        })
-        .boxed())
+) -> Result<Batches> {
+    DataFileReader::open(bucket, file).await?.columns(schema, batch_rows)
 }
 
 /// The columns of this schema in its order; those that are missing are NULL.

@@ -1,11 +1,17 @@
 //! Compaction as a whole. Breaks for a user if this fails: answers change when files are merged.
 
 use crate::events::*;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use futures::TryStreamExt;
 use habitue_storage::compaction::{CompactionDepth, CompactionOptions};
+use habitue_storage::data_file::{DataFileReader, Member};
+use habitue_storage::event;
 use habitue_storage::ingest::IngestOptions;
 use habitue_storage::store::Store;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 fn full(file_rows_target: u64) -> CompactionOptions {
     CompactionOptions {
@@ -201,4 +207,24 @@ async fn ingest_and_compaction_at_once_lose_nothing() {
     let stored = read_all(&store, &store.snapshot().await.unwrap()).await;
     assert_eq!(plain(stored), sorted(&all));
     assert_settled(&store, 100).await;
+}
+
+// If this fails, a question about one member reads the texts of all of them.
+#[tokio::test]
+async fn a_compacted_file_has_members_of_properties_in_columns_of_their_own() {
+    let store = memory_store().await;
+    ingest(&store, &rows(7, 600), 100, options("a")).await.unwrap();
+    store.compact(full(1_000_000), |_| {}).await.unwrap();
+    for file in store.snapshot().await.unwrap().data_files.values() {
+        let reader = DataFileReader::open(store.bucket(), file).await.unwrap();
+        let columns = reader.members().unwrap().iter().map(Member::column).collect::<Vec<_>>();
+        assert!(columns.contains(&"properties->>'land'".into()), "{columns:?}");
+        let land = Field::new("properties->>'land'", event::label_type(), true);
+        let n = Field::new("properties->'n'", DataType::Utf8, true);
+        let schema = Arc::new(Schema::new(vec![land, n]));
+        let batches = reader.stored_columns(schema, 1_000).unwrap();
+        let batches = batches.try_collect::<Vec<RecordBatch>>().await.unwrap();
+        let found = batches.iter().flat_map(RecordBatch::columns);
+        assert!(found.into_iter().all(|column| column.null_count() < column.len()));
+    }
 }

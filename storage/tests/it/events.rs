@@ -49,10 +49,22 @@ pub fn rows(seed: u64, count: usize) -> Vec<Row> {
                 user_id: (is_known && !is_nobody).then(|| format!("u{person}")),
                 anonymous_id: (!is_nobody).then(|| format!("d{person}-{device}")),
                 amount: random.random_bool(0.2).then(|| format!("{number}.2500")),
-                properties: random.random_bool(0.3).then(|| format!("{{\"n\":{number}}}")),
+                properties: random.random_bool(0.3).then(|| properties(number)),
             }
         })
         .collect()
+}
+
+/// Most are made of the same members; some are not.
+fn properties(number: usize) -> String {
+    match number % 8 {
+        0 => format!("{{ \"n\" : {number} }}"),
+        1 => format!("{{\"land\":null,\"n\":{number}}}"),
+        2 => "{}".into(),
+        3 => format!("{{\"n\":{number},\"land\":\"AT\"}}"),
+        4 => format!("{{\"n\":{number}}}"),
+        _ => format!("{{\"land\":\"l{}\",\"n\":{number}}}", number % 5),
+    }
 }
 
 pub fn batch(rows: &[Row]) -> RecordBatch {
