@@ -52,11 +52,12 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Leaves out the files and rows that cannot match.
+    /// Leaves out the files that cannot match by what the log says of them, and tells the customers
+    /// that the filters leave over; see [`Selection::narrowed`].
     ///
     /// `predicate` is the conjunction of `filters` as far as the engine can evaluate them over
     /// `schema`.
-    pub(crate) async fn choose(
+    pub(crate) fn choose(
         pinned: &Pinned,
         pruning: Pruning,
         filters: &[Expr],
@@ -79,14 +80,33 @@ impl Selection {
             files = kept_by_statistics(&files, predicate, schema, &mut report)?;
         }
         let customers = customers_wanted(filters, pinned);
-        let selected = match &customers {
-            Some(wanted) => {
-                report.customers = Some((wanted & pinned.identities().customers()).len());
-                kept_by_customers(pinned, files, wanted, &mut report).await?
-            }
-            None => files.into_iter().map(FileSelection::whole).collect(),
+        let known = customers.as_ref().map(|wanted| wanted & pinned.identities().customers());
+        report.customers = known.map(|known| known.len());
+        let files = files.into_iter().map(FileSelection::whole).collect();
+        Ok(Self::reported(files, report, customers))
+    }
+
+    /// Leaves out the files and rows of other customers, as the indexes of the files say.
+    pub(crate) async fn narrowed(mut self, pinned: &Pinned) -> Result<Self> {
+        let Some(wanted) = self.customers.take() else {
+            return Ok(self);
         };
-        Ok(Self::reported(selected, report, customers))
+        let files = self.files.into_iter().map(|selected| selected.file).collect();
+        let files = kept_by_customers(pinned, files, &wanted, &mut self.report).await?;
+        Ok(Self::reported(files, self.report, Some(wanted)))
+    }
+
+    /// The customers that the filters leave over, if there are many: then a walk knows their rows
+    /// sooner than the indexes of all files tell them.
+    pub(crate) fn many_customers(&self) -> Option<&RoaringBitmap> {
+        self.customers.as_ref().filter(|customers| customers.len() > IDENTIFIERS_FEW as u64)
+    }
+
+    /// The same when it is known that the wanted customers have at most so many rows.
+    pub(crate) fn with_rows(&self, rows: u64) -> Self {
+        let mut report = self.report;
+        report.rows_selected = report.rows_selected.min(rows);
+        Self { files: self.files.clone(), report, customers: self.customers.clone() }
     }
 
     fn reported(

@@ -8,7 +8,7 @@ use crate::events::selection::{FileSelection, Selection};
 use crate::events::statistics::{statistics_of, statistics_of_all};
 use crate::events::stored_columns::StoredColumnsFactory;
 use crate::session::{CustomerWalk, Pinned, Pruning, STORE_URL, Settings};
-use crate::walk::{WalkWish, walk_plan};
+use crate::walk::{WalkWish, arranged_rows_of, walk_plan};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -73,11 +73,23 @@ impl EventsTable {
         }
     }
 
-    async fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
+    fn select(&self, state: &dyn Session, filters: &[Expr]) -> Result<Selection> {
         let pruning = Settings::of(state.config_options()).pruning;
         let predicate = self.predicate(state, filters)?;
         let schema = &self.schema;
-        Ok(Selection::choose(&self.pinned, pruning, filters, predicate, schema).await?)
+        Ok(Selection::choose(&self.pinned, pruning, filters, predicate, schema)?)
+    }
+
+    /// The same selection, when an arrangement tells how many rows the wanted customers have.
+    fn selected_by_arrangement(
+        &self,
+        state: &dyn Session,
+        selection: &Selection,
+    ) -> Option<Selection> {
+        let customers = selection.many_customers()?;
+        let partitions = state.config().target_partitions().max(1);
+        let rows = arranged_rows_of(&self.pinned, partitions, customers)?;
+        Some(selection.with_rows(rows))
     }
 
     /// The filters that the engine can evaluate, as one expression.
@@ -302,11 +314,18 @@ impl TableProvider for EventsTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let selection = self.select(state, filters).await?;
+        let selection = self.select(state, filters)?;
         let all = || (0..self.schema.fields().len()).collect();
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(all);
         let by_label = filters.iter().filter_map(LabelFilter::of).collect::<Vec<_>>();
         let limit = limit.filter(|_| by_label.is_empty());
+        if limit.is_none()
+            && let Some(selection) = self.selected_by_arrangement(state, &selection)
+            && let Some(walk) = self.walk(state, &selection, &wanted, &by_label).await?
+        {
+            return Ok(walk);
+        }
+        let selection = selection.narrowed(&self.pinned).await?;
         if limit.is_none()
             && let Some(walk) = self.walk(state, &selection, &wanted, &by_label).await?
         {

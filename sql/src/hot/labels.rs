@@ -61,24 +61,62 @@ impl Codes {
 }
 
 impl Codes {
-    /// Marks by 1 those of these rows whose code has a 1 in the table; a table of bytes has a place
-    /// for each.
-    pub(crate) fn mark(&self, rows: Range<usize>, table: &[u8], marks: &mut [u8]) {
-        fn each<C: Copy + Into<u32>>(codes: &[C], table: &[u8], marks: &mut [u8]) {
-            for (mark, &code) in marks.iter_mut().zip(codes) {
-                *mark |= table[code.into() as usize];
-            }
-        }
-        match (self, <&[u8; NARROW_CODES]>::try_from(table)) {
-            // Every byte has a place in the table, so none needs to be tested.
-            (Self::Narrow(codes), Ok(table)) => {
+    /// Marks by 1 those of these rows whose code is wanted.
+    pub(crate) fn mark(&self, rows: Range<usize>, wanted: &WantedCodes, marks: &mut [u8]) {
+        match (self, wanted) {
+            // All rows are compared with one code: the machine does many of them in one step.
+            (Self::Narrow(codes), WantedCodes::Only(only)) => {
                 for (mark, &code) in marks.iter_mut().zip(&codes[rows]) {
-                    *mark |= table[usize::from(code)];
+                    *mark |= u8::from(code == *only);
                 }
             }
-            (Self::Narrow(codes), Err(_)) => each(&codes[rows], table, marks),
-            (Self::Wide(codes), _) => each(&codes[rows], table, marks),
-            (Self::Widest(codes), _) => each(&codes[rows], table, marks),
+            (Self::Narrow(codes), WantedCodes::AllBut(one)) => {
+                for (mark, &code) in marks.iter_mut().zip(&codes[rows]) {
+                    *mark |= u8::from(code != *one);
+                }
+            }
+            (Self::Narrow(codes), _) => mark_each(&codes[rows], wanted, marks),
+            (Self::Wide(codes), _) => mark_each(&codes[rows], wanted, marks),
+            (Self::Widest(codes), _) => mark_each(&codes[rows], wanted, marks),
+        }
+    }
+}
+
+fn mark_each<C: Copy + Into<u32>>(codes: &[C], wanted: &WantedCodes, marks: &mut [u8]) {
+    for (mark, &code) in marks.iter_mut().zip(codes) {
+        *mark |= u8::from(wanted.has(code.into()));
+    }
+}
+
+/// Some of the codes of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WantedCodes {
+    Only(u8),
+    AllBut(u8),
+    /// Whether each is.
+    Some(Vec<bool>),
+}
+
+impl WantedCodes {
+    pub(crate) fn new(is_wanted: Vec<bool>) -> Self {
+        let place = |wanted: bool| {
+            let mut places = is_wanted.iter().enumerate().filter(|(_, is)| **is == wanted);
+            let first = u8::try_from(places.next()?.0).ok()?;
+            places.next().is_none().then_some(first)
+        };
+        match (place(true), place(false)) {
+            (Some(only), _) => Self::Only(only),
+            (None, Some(one)) => Self::AllBut(one),
+            (None, None) => Self::Some(is_wanted),
+        }
+    }
+
+    #[inline]
+    fn has(&self, code: u32) -> bool {
+        match self {
+            Self::Only(only) => code == u32::from(*only),
+            Self::AllBut(one) => code != u32::from(*one),
+            Self::Some(is_wanted) => is_wanted[code as usize],
         }
     }
 }

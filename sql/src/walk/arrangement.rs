@@ -10,6 +10,7 @@ use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
+use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -149,6 +150,17 @@ impl Arrangement {
             Some(&(start, rows)) if rows > 0 => found(Owner::Nobody, run((start, rows))),
             _ => Ok(()),
         }
+    }
+
+    /// How many rows customers have who are known by these identities.
+    pub(crate) fn rows_of(&self, customers: &RoaringBitmap, identities: &IdentityMap) -> u64 {
+        let numbers = self.spans.len() as u32 - 1;
+        let known = customers.iter().take_while(|&customer| (customer as usize) < identities.len());
+        // Today's customer may be several of those that were arranged, each by its number.
+        let were = known.flat_map(|customer| identities.identifiers_of(customer).iter());
+        let rows =
+            were.filter(|&&number| number < numbers).map(|&number| self.spans[number as usize].1);
+        rows.map(u64::from).sum()
     }
 
     /// How many rows have a customer.

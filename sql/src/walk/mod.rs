@@ -17,6 +17,8 @@
 //! 3. When most rows are wanted, the files are [arranged](arrangement::Arrangement): columns are
 //!    kept in the order of the walk, so that there is nothing to look up and nothing to copy. Files
 //!    that came later, and customers merged since, are walked beside it as in 2.
+//!    A filter about labels is applied to the rows of many customers at once
+//!    ([`Stretch`](stretch::Stretch)).
 //! 4. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
 //!    joins, aggregations and windows over the walk need no shuffle, and the declared order
 //!    spares them the sort.
@@ -35,10 +37,12 @@ mod label_columns;
 mod output;
 mod owned;
 mod plan;
+mod row_test;
 mod runs;
 mod segments;
 mod sessions;
 mod small_hash;
+mod stretch;
 
 pub(crate) use aggregate::CustomerAggregateExec;
 pub(crate) use distinct::CustomerDistinctExec;
@@ -47,6 +51,6 @@ pub(crate) use files::in_background;
 pub(crate) use label_columns::{
     filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
 };
-pub(crate) use plan::{WalkWish, walk_plan};
+pub(crate) use plan::{WalkWish, arranged_rows_of, walk_plan};
 pub(crate) use runs::RunsCache;
 pub(crate) use sessions::SessionizeExec;

@@ -131,9 +131,20 @@ fn fit(wish: &WalkWish<'_>, parts: &[WalkPart], schema: &Schema) -> Fit {
     wish.pinned.hot().fits(&wanted, schema)
 }
 
-/// An arrangement that serves the snapshot; a new one when there is none, if that may be.
-async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Arc<Arrangement>>> {
-    let (pinned, partitions) = (wish.pinned, wish.partitions);
+/// The rows that these customers have in an arrangement that serves the snapshot, and all rows that
+/// are not in it; `None` when there is no arrangement.
+pub(crate) fn arranged_rows_of(
+    pinned: &Pinned,
+    partitions: usize,
+    customers: &RoaringBitmap,
+) -> Option<u64> {
+    let arrangement = kept_arrangement(pinned, partitions)?;
+    let others = pinned.snapshot().rows().saturating_sub(u64::from(arrangement.rows()));
+    Some(others + arrangement.rows_of(customers, pinned.identities()))
+}
+
+/// An arrangement that serves the snapshot, if there is one.
+fn kept_arrangement(pinned: &Pinned, partitions: usize) -> Option<Arc<Arrangement>> {
     let snapshot = pinned.snapshot();
     let paths = snapshot.data_files.keys().map(AsRef::as_ref).collect::<HashSet<&str>>();
     let serves = |arrangement: &Arrangement| {
@@ -142,7 +153,13 @@ async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Ar
             && others * OTHERS_PART <= snapshot.rows()
             && arrangement.serves(&paths, pinned.identities())
     };
-    if let Some(arrangement) = pinned.hot().runs().arrangement(serves) {
+    pinned.hot().runs().arrangement(serves)
+}
+
+/// An arrangement that serves the snapshot; a new one when there is none, if that may be.
+async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Arc<Arrangement>>> {
+    let (pinned, partitions) = (wish.pinned, wish.partitions);
+    if let Some(arrangement) = kept_arrangement(pinned, partitions) {
         return Ok(Some(arrangement));
     }
     if !may_make {

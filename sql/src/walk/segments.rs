@@ -1,8 +1,10 @@
 //! Which rows a partition of the walk gives, in their order.
 
-use crate::hot::{Codes, HotColumn};
+use crate::hot::HotColumn;
 use crate::walk::files::LoadedFiles;
+use crate::walk::row_test::{RowTest, keep};
 use crate::walk::runs::{CustomerRuns, Owner, Partitions, Run};
+use crate::walk::stretch::Stretch;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -24,38 +26,11 @@ pub(crate) struct Walker {
     pending: Vec<Run>,
     /// Room for rows while they are tested.
     tested: Vec<Run>,
-    /// Room for which of them pass one of several tests.
+    /// Room for which of them pass.
     passes: Vec<u8>,
+    /// Room for whose rows are tested together.
+    stretch: Stretch,
     owner: Owner,
-}
-
-/// A test of rows by the label of one column: by file, then by code.
-#[derive(Clone)]
-pub(crate) struct RowTest {
-    pub(crate) column: usize,
-    pub(crate) passes: Arc<Vec<Vec<bool>>>,
-    /// By file: the only code that passes, if it is one and of one byte.
-    only: Arc<Vec<Option<u8>>>,
-    /// By file: 1 at each code that passes, and a place for every code of one byte.
-    marks: Arc<Vec<Vec<u8>>>,
-}
-
-impl RowTest {
-    pub(crate) fn new(column: usize, passes: Vec<Vec<bool>>) -> Self {
-        let only = |passes: &Vec<bool>| {
-            let mut codes = (0_u8..=u8::MAX).zip(passes).filter(|(_, passes)| **passes);
-            let first = codes.next()?.0;
-            (codes.next().is_none() && passes.len() <= 256).then_some(first)
-        };
-        let marks = |passes: &Vec<bool>| {
-            let mut marks = passes.iter().map(|&passes| u8::from(passes)).collect::<Vec<_>>();
-            marks.resize(marks.len().max(1 << u8::BITS), 0);
-            marks
-        };
-        let only = Arc::new(passes.iter().map(only).collect());
-        let marks = Arc::new(passes.iter().map(marks).collect());
-        Self { column, passes: Arc::new(passes), only, marks }
-    }
 }
 
 /// Rows in the order of the walk, and whose they are.
@@ -68,7 +43,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    fn push(&mut self, owner: Owner, run: Run) {
+    pub(crate) fn push(&mut self, owner: Owner, run: Run) {
         match self.runs.last_mut() {
             // Customers stand side by side in an arrangement: their rows are one stretch.
             Some(last) if last.file == run.file && last.start + last.rows == run.start => {
@@ -105,6 +80,7 @@ impl Walker {
             pending: Vec::new(),
             tested: Vec::new(),
             passes: Vec::new(),
+            stretch: Stretch::default(),
             owner: nobody,
         }
     }
@@ -123,6 +99,7 @@ impl Walker {
                         self.pending.push(rest);
                     }
                 }
+                None if self.take_stretch(&mut segments) => {}
                 None => match self.next_owner() {
                     Some(owner) => self.visit(owner),
                     None => break,
@@ -176,23 +153,48 @@ impl Walker {
         let files = &self.files;
         let runs = self.runs.of(owner).iter().copied();
         self.pending.extend(runs.filter(|run| files.is_read(run.file)));
-        for tests in &self.keep {
-            std::mem::swap(&mut self.pending, &mut self.tested);
-            self.pending.clear();
-            match tests.as_slice() {
-                [test] => keep(&self.tested, test, files.column(test.column), &mut self.pending),
-                tests => {
-                    let kept = &mut self.pending;
-                    keep_any(&self.tested, tests, files, &mut self.passes, kept);
-                }
-            }
-        }
+        self.test_pending();
         if let Some(times) = self.times
             && self.pending.len() > 1
         {
-            bring_in_order(&mut self.pending, files.column(times));
+            bring_in_order(&mut self.pending, self.files.column(times));
         }
         self.pending.reverse();
+    }
+}
+
+impl Walker {
+    /// Keeps those of the pending rows that pass the tests.
+    fn test_pending(&mut self) {
+        for tests in &self.keep {
+            std::mem::swap(&mut self.pending, &mut self.tested);
+            self.pending.clear();
+            keep(&self.tested, tests, &self.files, &mut self.passes, &mut self.pending);
+        }
+    }
+
+    /// Gives rows of the next customers, when those that pass the tests are looked for among all
+    /// their rows at once: in an arrangement they stand side by side. False when the next customer
+    /// is to be visited alone.
+    fn take_stretch(&mut self, segments: &mut Segments) -> bool {
+        if self.customers.is_some() || self.keep.is_empty() {
+            return false;
+        }
+        let partitions = Arc::clone(&self.partitions);
+        let customers = partitions.customers(self.partition);
+        let customers = customers.get(self.next..).unwrap_or_default();
+        let Some(stretch) = self.stretch.begin(customers, &self.runs) else {
+            return false;
+        };
+        if !self.files.is_read(stretch.file) {
+            return false;
+        }
+        self.next += self.stretch.customers();
+        self.pending.clear();
+        self.pending.push(stretch);
+        self.test_pending();
+        self.stretch.give(&mut self.pending, segments);
+        true
     }
 }
 
@@ -218,75 +220,5 @@ fn bring_in_order(runs: &mut Vec<Run>, times: &[Option<Arc<HotColumn>>]) {
             Some(last) if last.file == file && last.start + last.rows == row => last.rows += 1,
             _ => runs.push(Run { file, start: row, rows: 1 }),
         }
-    }
-}
-
-/// Adds the rows that pass a test.
-fn keep(runs: &[Run], test: &RowTest, labels: &[Option<Arc<HotColumn>>], kept: &mut Vec<Run>) {
-    for &run in runs {
-        let passes = &test.passes[run.file as usize];
-        let Some(labels) = labels[run.file as usize].as_ref().and_then(|column| column.labels())
-        else {
-            continue;
-        };
-        match (labels.codes(), test.only[run.file as usize]) {
-            (Codes::Narrow(codes), Some(only)) => keep_only(run, &codes[run.range()], only, kept),
-            (Codes::Narrow(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
-            (Codes::Wide(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
-            (Codes::Widest(codes), _) => keep_rows(run, &codes[run.range()], passes, kept),
-        }
-    }
-}
-
-/// The same for rows that pass any of several tests.
-fn keep_any(
-    runs: &[Run],
-    tests: &[RowTest],
-    files: &LoadedFiles,
-    passes: &mut Vec<u8>,
-    kept: &mut Vec<Run>,
-) {
-    for &run in runs {
-        passes.clear();
-        passes.resize(run.rows as usize, 0);
-        for test in tests {
-            let labels = files.column(test.column)[run.file as usize].as_ref();
-            if let Some(labels) = labels.and_then(|column| column.labels()) {
-                labels.codes().mark(run.range(), &test.marks[run.file as usize], passes);
-            }
-        }
-        keep_only(run, passes, 1, kept);
-    }
-}
-
-/// The same for one code, which is mostly rare.
-fn keep_only(run: Run, codes: &[u8], only: u8, kept: &mut Vec<Run>) {
-    for place in memchr::memchr_iter(only, codes) {
-        let start = run.start + place as u32;
-        match kept.last_mut() {
-            Some(last) if last.file == run.file && last.start + last.rows == start => {
-                last.rows += 1;
-            }
-            _ => kept.push(Run { start, rows: 1, ..run }),
-        }
-    }
-}
-
-fn keep_rows<C: Copy + TryInto<usize>>(
-    run: Run,
-    codes: &[C],
-    passes: &[bool],
-    kept: &mut Vec<Run>,
-) {
-    let passes = |code: C| code.try_into().is_ok_and(|code| passes[code]);
-    let mut from = 0;
-    while from < codes.len() {
-        let Some(first) = codes[from..].iter().position(|&code| passes(code)) else {
-            return;
-        };
-        let first = from + first;
-        let rows = codes[first..].iter().take_while(|&&code| passes(code)).count();
-        kept.push(Run { start: run.start + first as u32, rows: rows as u32, ..run });
-        from = first + rows;
     }
 }
