@@ -39,6 +39,7 @@ mod owned;
 mod plan;
 mod row_test;
 mod runs;
+mod sample;
 mod segments;
 mod sessions;
 mod small_hash;

@@ -1,14 +1,15 @@
 //! Whether a scan of `events` is a walk, and the walk of it.
 
 use crate::error::Result;
-use crate::events::{LabelTest, PruningReport, has_few_values};
-use crate::hot::{ColumnKind, Fit, properties_field};
+use crate::events::{LabelTest, PruningReport};
+use crate::hot::{ColumnKind, Fit};
 use crate::session::Pinned;
 use crate::walk::arrangement::{Arrangement, FirstRuns};
 use crate::walk::exec::{CustomerWalkExec, WalkSource};
 use crate::walk::files::{WalkFiles, WalkPart, in_background};
 use crate::walk::output::{LabelExpression, WalkColumn};
 use crate::walk::runs::{CustomerRuns, IndexedFile, Part, RunsKey, has_split_groups};
+use crate::walk::sample::{members_are_labels, rows_that_pass};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
@@ -24,6 +25,10 @@ use std::sync::Arc;
 
 /// A query that would read less than one row in so many does not fill memory for the next one.
 const SMALL_PART: u64 = 16;
+/// The same when it reads the labels of all rows and little else of most.
+const SMALL_PART_OF_LABELS: u64 = 8;
+/// With fewer events it does not matter which way is taken.
+const ROWS_WORTH_A_SAMPLE: u64 = 1 << 20;
 /// A query that reads at least one row in so many is worth an arrangement.
 const LARGE_PART: u64 = 4;
 /// At most one row in so many stands beside an arrangement; with more, a new one is made.
@@ -32,9 +37,6 @@ const OTHERS_PART: u64 = 8;
 const INDEXES_AT_ONCE: usize = 8;
 /// Rows of a batch when only identifiers are read.
 const IDENTIFIER_ROWS: usize = 64 * 1024;
-
-/// How many rows show whether a member of `properties` is a label.
-const SAMPLE_ROWS: usize = 4096;
 
 /// What a scan wants.
 pub(crate) struct WalkWish<'a> {
@@ -84,6 +86,10 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     if wish.files.is_empty() {
         return Ok(None);
     }
+    let selected = match kept_arrangement(wish.pinned, wish.partitions) {
+        None if total >= ROWS_WORTH_A_SAMPLE => rows_that_pass(wish, selected).await?,
+        _ => selected,
+    };
     // Without customers nobody needs the order of a walk: Parquet is as fast as making it.
     let needs_order = wish.schema.column_with_name(CUSTOMER_ID).is_some();
     let is_large = needs_order && (selected * LARGE_PART >= total || is_wanted_again(wish, schema));
@@ -109,7 +115,8 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
     });
     let parts = parts.collect::<Vec<_>>();
     let fit = fit(wish, &parts, schema);
-    let is_small = selected * SMALL_PART < total;
+    let small_part = if wish.filters.is_empty() { SMALL_PART } else { SMALL_PART_OF_LABELS };
+    let is_small = selected * small_part < total;
     if fit == Fit::No
         || (fit == Fit::Decoded && (is_small || !needs_order))
         || !members_are_labels(wish, fit, schema).await?
@@ -234,31 +241,6 @@ fn columns_of(wish: &WalkWish<'_>) -> Option<Columns> {
         filters.push(placed.collect::<Option<Vec<_>>>()?);
     }
     Some((Arc::new(Schema::new(read)), columns, filters))
-}
-
-/// Whether members of `properties` have few values, as far as the first rows of a large file tell.
-async fn members_are_labels(wish: &WalkWish<'_>, fit: Fit, schema: &Schema) -> Result<bool> {
-    if fit == Fit::AllKept {
-        return Ok(true);
-    }
-    let names = schema.fields().iter().map(|field| member_of_text_column(field.name()));
-    let members = names.flatten().collect::<Vec<_>>();
-    let Some(file) = wish.files.iter().max_by_key(|file| file.rows).filter(|_| !members.is_empty())
-    else {
-        return Ok(true);
-    };
-    let properties = Arc::new(Schema::new(vec![properties_field()?]));
-    let store = wish.pinned.store();
-    let mut batches = read_columns(store.bucket(), file, properties, SAMPLE_ROWS).await?;
-    let Some(batch) = batches.try_next().await? else {
-        return Ok(true);
-    };
-    for member in members {
-        if !has_few_values(batch.column(0), member)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// All files of the snapshot: those of earlier events first, so that a customer's runs mostly come

@@ -4,11 +4,12 @@
 use crate::clockwork::{TestClock, TestEnvironment};
 use crate::fault_store::FaultStore;
 use crate::{events, workload};
+use arrow::array::{Array, AsArray};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use habitue_storage::bucket::Bucket;
 use habitue_storage::catalog::Catalog;
-use habitue_storage::data_file::read_columns;
+use habitue_storage::data_file::{DataFileReader, Member, read_columns};
 use habitue_storage::event;
 use habitue_storage::ingest::RejectedRow;
 use habitue_storage::layout;
@@ -289,4 +290,35 @@ async fn a_database_without_checksums_of_blocks_is_read_and_grows() {
     }
     assert_eq!(rows, snapshot.rows());
     assert!(store.verify().await.unwrap().is_clean());
+}
+
+// If this fails, a later release does not find what is in `properties`.
+#[tokio::test]
+async fn a_compacted_file_with_members_in_columns_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = golden("v3", folder.path()).await;
+    assert!(store.verify().await.unwrap().is_clean());
+    let snapshot = store.snapshot().await.unwrap();
+    let file = snapshot.data_files.values().next().unwrap();
+    let reader = DataFileReader::open(store.bucket(), file).await.unwrap();
+    let columns = reader.members().unwrap().iter().map(Member::column).collect::<Vec<_>>();
+    let wanted =
+        ["properties->>'land'", "properties->'n'", "properties->>'note'", "properties->'note'"];
+    assert!(columns.iter().all(|column| wanted.contains(&column.as_str())), "{columns:?}");
+    let schema = event::file_schema(["user_id", "anonymous_id"]);
+    let batches = reader.columns(schema, 1_000).unwrap().try_collect::<Vec<_>>().await.unwrap();
+    let texts = batches.iter().flat_map(|batch| {
+        let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().clone();
+        let (ids, texts) = (text("event_id"), text("properties"));
+        let row = |row| {
+            (ids.value(row).to_owned(), texts.is_valid(row).then(|| texts.value(row).to_owned()))
+        };
+        (0..batch.num_rows()).map(row).collect::<Vec<_>>()
+    });
+    let texts = texts.collect::<BTreeMap<_, _>>();
+    assert_eq!(texts.len(), 14);
+    assert_eq!(texts["e4"].as_deref(), Some(r#"{"land":"DE","n":6.0,"note":"a \"quoted\" word"}"#));
+    assert_eq!(texts["e11"].as_deref(), Some(r#"{"land":"CH","n":11}"#));
+    assert_eq!(texts["spaced"].as_deref(), Some(r#"{"land": "AT", "n": 1}"#));
+    assert_eq!(texts["none"], None);
 }
