@@ -85,9 +85,10 @@ mod tests {
 
     fn labels(texts: impl Iterator<Item = u16>) -> Labels {
         let texts = texts.map(|number| (number > 0).then(|| number.to_string()));
+        let texts = texts.collect::<Vec<_>>();
+        let texts = texts.iter().map(Option::as_deref);
         let mut labels = Labels::default();
         labels.append(&texts.collect::<DictionaryArray<Int32Type>>()).unwrap();
-        labels.finish();
         labels
     }
 
