@@ -1,7 +1,7 @@
 //! The plan node of a fold.
 
 use super::lookalike::ranking;
-use super::rows::Customers;
+use super::rows::{Customers, batches_of};
 use super::{Fold, Folding};
 use arrow::array::RecordBatch;
 use arrow::compute::SortOptions;
@@ -72,7 +72,7 @@ impl CustomerFoldExec {
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let reservation = self.reservation(partition, &context);
-        let mut input = self.inputs[0].execute(partition, context)?;
+        let mut input = batches_of(&self.inputs[0], partition, &context)?;
         let (mut folding, mut customers) = (folding, Customers::default());
         let folded = async move {
             while let Some(batch) = input.try_next().await? {
@@ -97,7 +97,7 @@ impl CustomerFoldExec {
         let partitions = events.output_partitioning().partition_count();
         let partitions = (0..partitions).map(|partition| {
             let reservation = self.reservation(partition, context);
-            Ok((events.execute(partition, context.clone())?, reservation))
+            Ok((batches_of(events, partition, context)?, reservation))
         });
         let partitions = partitions.collect::<Result<Vec<_>>>()?;
         let seeds = seeds.execute(0, context.clone())?;

@@ -1,7 +1,7 @@
 //! `lookalike`: the profiles of all partitions, and the ranking of all.
 
 use super::labels::LabelNames;
-use super::rows::Customers;
+use super::rows::{CustomerBatches, Customers};
 use arrow::array::{
     ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
@@ -39,7 +39,7 @@ fn feature_field() -> Arc<Field> {
 /// Ranks the customers of all partitions by how much they are like the seeds.
 pub(super) async fn ranking(
     rule: LookalikeRule,
-    partitions: Vec<(SendableRecordBatchStream, MemoryReservation)>,
+    partitions: Vec<(CustomerBatches, MemoryReservation)>,
     mut seeds: SendableRecordBatchStream,
 ) -> Result<RecordBatch> {
     let mut seed_ids = HashSet::new();
@@ -63,18 +63,17 @@ pub(super) async fn ranking(
 
 async fn profiles(
     rule: LookalikeRule,
-    mut input: SendableRecordBatchStream,
+    mut input: CustomerBatches,
     reservation: MemoryReservation,
 ) -> Result<(Profiles, MemoryReservation)> {
     let mut profiles = Profiles::new(&rule);
     let (mut customers, mut names) = (Customers::default(), LabelNames::default());
     while let Some(batch) = input.try_next().await? {
         let rows = customers.of(&batch)?;
-        let keys = batch.column(0).as_primitive::<Int64Type>();
-        let features = names.of(batch.column(1), profiles.names());
+        let features = names.of(rows.batch.column(1), profiles.names());
         for range in &rows.ranges {
-            if !range.continues {
-                profiles.begin_customer(keys.value(range.rows.start));
+            if let Some(customer) = range.customer.filter(|_| !range.continues) {
+                profiles.begin_customer(customer);
             }
             profiles.observe_rows(&features[range.rows.clone()]);
         }

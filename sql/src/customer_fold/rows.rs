@@ -1,18 +1,49 @@
 //! Rows of a batch, customer by customer.
 
+use crate::walk::{Owners, rows_known_to_be_owned};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, partition};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Rows of one customer that stand side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CustomerRange {
+    /// Whose they are, if customers are numbers.
+    pub(super) customer: Option<i64>,
     /// Whether they go on with the customer of the rows before.
     pub(super) continues: bool,
     pub(super) rows: Range<usize>,
+}
+
+/// A batch, and the customers of its rows where the plan knows them: then their column says nothing.
+pub(super) struct CustomerBatch {
+    pub(super) batch: RecordBatch,
+    owners: Option<Owners>,
+}
+
+pub(super) type CustomerBatches = BoxStream<'static, Result<CustomerBatch>>;
+
+/// The rows of a partition; their first column are the customers.
+pub(super) fn batches_of(
+    input: &Arc<dyn ExecutionPlan>,
+    partition: usize,
+    context: &Arc<TaskContext>,
+) -> Result<CustomerBatches> {
+    if let Some(rows) = rows_known_to_be_owned(input, 0, partition, context)? {
+        let rows =
+            rows.map_ok(|rows| CustomerBatch { batch: rows.batch, owners: Some(rows.owners) });
+        return Ok(rows.boxed());
+    }
+    let batches = input.execute(partition, context.clone())?;
+    Ok(batches.map_ok(|batch| CustomerBatch { batch, owners: None }).boxed())
 }
 
 /// A batch with its customers.
@@ -29,25 +60,53 @@ pub(super) struct Customers {
 }
 
 impl Customers {
-    /// The rows of a batch by the customers in its first column.
-    pub(super) fn of<'a>(&mut self, batch: &'a RecordBatch) -> Result<CustomerRows<'a>> {
-        let keys = batch.column(0);
+    /// The rows of a batch by their customers.
+    pub(super) fn of<'a>(&mut self, rows: &'a CustomerBatch) -> Result<CustomerRows<'a>> {
+        let batch = &rows.batch;
+        let ranges = match &rows.owners {
+            Some(owners) => self.of_owners(owners),
+            None => self.of_keys(batch.column(0))?,
+        };
+        Ok(CustomerRows { batch, ranges })
+    }
+
+    fn of_owners(&mut self, owners: &Owners) -> Vec<CustomerRange> {
+        let Some((first, last)) = owners.first().zip(owners.last()) else {
+            return Vec::new();
+        };
+        let continues = self.last == Some(ScalarValue::Int64(first.0));
+        self.last = Some(ScalarValue::Int64(last.0));
+        let mut ranges = Vec::with_capacity(owners.len());
+        let mut from = 0;
+        for (place, &(customer, rows)) in owners.iter().enumerate() {
+            let rows = from..from + rows;
+            from = rows.end;
+            if customer.is_some() {
+                ranges.push(CustomerRange { customer, continues: continues && place == 0, rows });
+            }
+        }
+        ranges
+    }
+
+    fn of_keys(&mut self, keys: &ArrayRef) -> Result<Vec<CustomerRange>> {
         let mut ranges = Vec::new();
-        if batch.num_rows() == 0 {
-            return Ok(CustomerRows { batch, ranges });
+        if keys.is_empty() {
+            return Ok(ranges);
         }
         let continues = self.last == Some(ScalarValue::try_from_array(keys, 0)?);
-        let found = match keys.as_primitive_opt::<Int64Type>() {
+        let numbers = keys.as_primitive_opt::<Int64Type>();
+        let found = match numbers {
             Some(numbers) if numbers.null_count() == 0 => equal_ranges(numbers),
             _ => partition(std::slice::from_ref(keys))?.ranges(),
         };
         for (place, rows) in found.into_iter().enumerate() {
             if keys.is_valid(rows.start) {
-                ranges.push(CustomerRange { continues: continues && place == 0, rows });
+                let customer = numbers.map(|numbers| numbers.value(rows.start));
+                ranges.push(CustomerRange { customer, continues: continues && place == 0, rows });
             }
         }
-        self.last = Some(ScalarValue::try_from_array(keys, batch.num_rows() - 1)?);
-        Ok(CustomerRows { batch, ranges })
+        self.last = Some(ScalarValue::try_from_array(keys, keys.len() - 1)?);
+        Ok(ranges)
     }
 }
 
@@ -70,11 +129,11 @@ pub(super) fn steps(times: &ArrayRef) -> Result<Int64Array> {
 mod tests {
     use super::*;
     use arrow::array::StringArray;
-    use std::sync::Arc;
 
     fn ranges(customers: &mut Customers, keys: ArrayRef) -> Vec<(bool, Range<usize>)> {
         let batch = RecordBatch::try_from_iter([("customer", keys)]).unwrap();
-        let rows = customers.of(&batch).unwrap();
+        let rows = CustomerBatch { batch, owners: None };
+        let rows = customers.of(&rows).unwrap();
         rows.ranges.into_iter().map(|range| (range.continues, range.rows)).collect()
     }
 
@@ -86,6 +145,24 @@ mod tests {
         let next = Int64Array::from(vec![Some(2), Some(3), None, None]);
         assert_eq!(ranges(&mut customers, Arc::new(next)), [(true, 0..1), (false, 1..2)]);
         assert_eq!(ranges(&mut customers, Arc::new(Int64Array::from(vec![3]))), [(false, 0..1)]);
+    }
+
+    #[test]
+    fn owners_say_the_same_as_their_column() {
+        let mut customers = Customers::default();
+        let mut known = Customers::default();
+        let batches =
+            [vec![Some(1), Some(1), Some(2)], vec![Some(2), None, None], vec![Some(3)], vec![]];
+        for keys in batches {
+            let owners = keys.chunk_by(|a, b| a == b).map(|same| (same[0], same.len()));
+            let owners = Some(owners.collect());
+            let keys = Arc::new(Int64Array::from(keys)) as ArrayRef;
+            let batch = RecordBatch::try_from_iter([("customer", keys)]).unwrap();
+            let told = CustomerBatch { batch: batch.clone(), owners };
+            let read = CustomerBatch { batch, owners: None };
+            let told = known.of(&told).unwrap().ranges;
+            assert_eq!(told, customers.of(&read).unwrap().ranges);
+        }
     }
 
     #[test]

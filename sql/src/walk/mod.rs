@@ -52,6 +52,7 @@ pub(crate) use files::in_background;
 pub(crate) use label_columns::{
     filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
 };
+pub(crate) use owned::{Owners, rows_known_to_be_owned};
 pub(crate) use plan::{WalkWish, arranged_rows_of, walk_plan};
 pub(crate) use runs::RunsCache;
 pub(crate) use sessions::SessionizeExec;

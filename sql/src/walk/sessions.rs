@@ -81,6 +81,10 @@ impl SessionizeExec {
         &self.key
     }
 
+    pub(super) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
     /// The rows of a partition with whose they are.
     pub(super) fn owned_rows(
         &self,
