@@ -16,7 +16,8 @@
 //!    customer are sorted, and of nobody else.
 //! 3. When most rows are wanted, the files are [arranged](arrangement::Arrangement): columns are
 //!    kept in the order of the walk, so that there is nothing to look up and nothing to copy. Files
-//!    that came later, and customers merged since, are walked beside it as in 2.
+//!    that came later, and customers merged since, are walked beside it as in 2: only of these it is
+//!    listed after a commit where their rows lie.
 //! 4. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
 //!    joins, aggregations and windows over the walk need no shuffle, and the declared order
 //!    spares them the sort.
@@ -26,6 +27,7 @@
 mod aggregate;
 mod arrangement;
 mod batch;
+mod cache;
 mod days;
 mod distinct;
 mod exec;
@@ -34,6 +36,8 @@ mod kernel;
 mod label_columns;
 mod output;
 mod owned;
+mod partitions;
+mod places;
 mod plan;
 mod runs;
 mod segments;
@@ -41,6 +45,7 @@ mod sessions;
 mod small_hash;
 
 pub(crate) use aggregate::CustomerAggregateExec;
+pub(crate) use cache::RunsCache;
 pub(crate) use distinct::CustomerDistinctExec;
 pub(crate) use exec::CustomerWalkExec;
 pub(crate) use files::in_background;
@@ -48,5 +53,4 @@ pub(crate) use label_columns::{
     filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
 };
 pub(crate) use plan::{WalkWish, walk_plan};
-pub(crate) use runs::RunsCache;
 pub(crate) use sessions::SessionizeExec;
