@@ -5,12 +5,9 @@ use crate::identity::IdentityMap;
 use crate::log::action::{Action, DataFile, LogEntry, Operation, THIS_COMMIT};
 use crate::log::replay;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{INDEXES_AT_ONCE, Store};
 use futures::{StreamExt, TryStreamExt, stream};
 use roaring::RoaringBitmap;
-
-/// How many file indexes are read at once.
-const INDEXES_AT_ONCE: usize = 8;
 
 /// What came between two versions. Customers are those of the later one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,7 +46,7 @@ impl Store {
             arrived.extend(files_with_new_events(entry));
         }
         Ok(Some(Differences {
-            moved: moved(map_before.as_slice(), map.as_slice()),
+            moved: moved(&map_before, &map),
             joined: map.as_slice().iter().skip(map_before.len()).copied().collect(),
             arrived,
         }))
@@ -79,9 +76,9 @@ impl Store {
 }
 
 /// The customers of identifiers that have another customer; both.
-fn moved(before: &[u32], now: &[u32]) -> RoaringBitmap {
-    let differ = before.iter().zip(now).filter(|(old, new)| old != new);
-    differ.flat_map(|(&old, &new)| [old, new]).collect()
+fn moved(before: &IdentityMap, now: &IdentityMap) -> RoaringBitmap {
+    let moved = now.moved_since(before).into_iter();
+    moved.flat_map(|one| [before.customer_of(one), now.customer_of(one)]).collect()
 }
 
 /// Whether no event that was there before the commit is gone after it.
@@ -104,7 +101,12 @@ fn files_with_new_events(entry: LogEntry) -> impl Iterator<Item = DataFile> {
 
 #[cfg(test)]
 mod tests {
-    use super::moved;
+    use super::*;
+
+    fn moved(before: &[u32], now: &[u32]) -> RoaringBitmap {
+        let map = |customers: &[u32]| IdentityMap::new(customers.to_vec()).unwrap();
+        super::moved(&map(before), &map(now))
+    }
 
     #[test]
     fn both_numbers_of_those_who_merge_or_split_are_told() {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// So often publishing is tried again when others commit in between.
 const PUBLISH_TRIES: u32 = 1_000;
 /// So many segments are written at once.
-const SEGMENTS_AT_ONCE: usize = 8;
+const SEGMENTS_AT_ONCE: usize = 16;
 /// A bitmap has at most one container for each value of the upper 16 bits.
 const CONTAINERS_MAX: usize = 1 << 16;
 
@@ -178,24 +178,38 @@ impl Store {
         };
         let entered = &segment.members - &*before;
         let left = &*before - &segment.members;
+        let (customers_entered, customers_left) = (entered.len(), left.len());
+        // Nobody sees one of them before the log names all: they are made durable side by side.
+        let (members, entered, left) = future::try_join3(
+            self.write_bitmap(segment.segment_id, segment.members.clone()),
+            self.write_bitmap(segment.segment_id, entered),
+            self.write_bitmap(segment.segment_id, left),
+        )
+        .await?;
         Ok(SegmentVersion {
             segment_id: segment.segment_id,
             number: previous.map_or(1, |version| version.number + 1),
             customers: segment.members.len(),
-            customers_entered: entered.len(),
-            customers_left: left.len(),
-            members: self.write_bitmap(segment.segment_id, segment.members.clone()).await?,
-            entered: self.write_bitmap(segment.segment_id, entered).await?,
-            left: self.write_bitmap(segment.segment_id, left).await?,
+            customers_entered,
+            customers_left,
+            members,
+            entered,
+            left,
             computed_at: segment.computed_at,
             refreshed_at_us: self.bucket().local_now().timestamp_micros(),
             computation: segment.computation.clone(),
         })
     }
 
-    async fn write_bitmap(&self, segment_id: u32, bitmap: RoaringBitmap) -> Result<ObjectRef> {
+    /// Writes a bitmap and keeps it: the next refresh begins with it.
+    async fn write_bitmap(&self, segment_id: u32, mut bitmap: RoaringBitmap) -> Result<ObjectRef> {
         let path = layout::segment_bitmap(segment_id, self.bucket().new_uuid());
-        self.bucket().put_framed(FrameKind::Bitmap, &path, &encode(bitmap)?).await
+        bitmap.optimize();
+        let bytes = encode(&bitmap)?;
+        let object = self.bucket().put_framed(FrameKind::Bitmap, &path, &bytes).await?;
+        let size = bytes.len() * 2;
+        self.cached(&object.path, future::ready(Ok((bitmap, size)))).await?;
+        Ok(object)
     }
 }
 
@@ -207,8 +221,7 @@ fn is_current(catalog: &Catalog, segment: &NewSegmentVersion) -> bool {
     })
 }
 
-fn encode(mut bitmap: RoaringBitmap) -> Result<Vec<u8>> {
-    bitmap.optimize();
+fn encode(bitmap: &RoaringBitmap) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(bitmap.serialized_size());
     bitmap
         .serialize_into(&mut bytes)
@@ -253,26 +266,30 @@ mod tests {
     use super::*;
 
     fn samples() -> Vec<RoaringBitmap> {
-        vec![
+        let mut samples = vec![
             RoaringBitmap::new(),
             [7].into_iter().collect(),
             (0..100_000).collect(),
             (0..300_000).step_by(3).collect(),
             [0, 1 << 16, 2 << 16, 3 << 16, u32::MAX].into_iter().collect(),
-        ]
+        ];
+        for bitmap in &mut samples {
+            bitmap.optimize();
+        }
+        samples
     }
 
     #[test]
     fn bitmaps_come_back_as_they_were() {
         for bitmap in samples() {
-            assert_eq!(decode("p", &encode(bitmap.clone()).unwrap()).unwrap(), bitmap);
+            assert_eq!(decode("p", &encode(&bitmap).unwrap()).unwrap(), bitmap);
         }
     }
 
     #[test]
     fn every_cut_is_an_error() {
         for bitmap in samples() {
-            let bytes = encode(bitmap).unwrap();
+            let bytes = encode(&bitmap).unwrap();
             for cut in (0..bytes.len()).step_by(bytes.len() / 200 + 1) {
                 assert!(decode("p", &bytes[..cut]).is_err(), "cut at {cut}");
             }
@@ -296,7 +313,7 @@ mod tests {
     #[test]
     fn no_flip_of_a_bit_panics() {
         for bitmap in samples() {
-            let bytes = encode(bitmap).unwrap();
+            let bytes = encode(&bitmap).unwrap();
             for bit in (0..bytes.len().min(4_096) * 8).step_by(3) {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Memory for decoded objects that are used again and again.
 const CACHE_BYTES_MAX: usize = 256 << 20;
+/// So many file indexes are read at once.
+pub const INDEXES_AT_ONCE: usize = 8;
 /// So often a change of the catalog is tried again when others commit in between.
 const CATALOG_TRIES: u32 = 1_000;
 

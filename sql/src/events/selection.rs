@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::data_file::FileIndex;
 use habitue_storage::event::{EVENT, IDENTIFIER_ID, TS};
 use habitue_storage::log::action::DataFile;
+use habitue_storage::store::INDEXES_AT_ONCE;
 use roaring::RoaringBitmap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,8 +23,6 @@ use std::sync::Arc;
 const GAP_ROWS_MIN: u32 = 64;
 /// A file of which more than this share is wanted is read as a whole.
 const SELECTED_SHARE_MAX: f64 = 0.5;
-/// How many file indexes are read at once.
-const INDEXES_AT_ONCE: usize = 8;
 
 /// A data file to read, or some of its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +145,7 @@ fn kept_by_statistics(
     Ok(left)
 }
 
+const WORD_BITS: usize = u64::BITS as usize;
 /// With more identifiers than this, a look at each group is quicker.
 const IDENTIFIERS_FEW: usize = 16;
 
@@ -153,7 +153,7 @@ const IDENTIFIERS_FEW: usize = 16;
 enum Wanted {
     Few(Vec<u32>),
     /// Whether each identifier is, by its number.
-    ByIdentifier(Vec<bool>),
+    ByIdentifier(IdentifierBits),
 }
 
 impl Wanted {
@@ -162,7 +162,7 @@ impl Wanted {
             Self::Few(few) => index.row_ranges_of(few),
             // An identifier that the map does not know cannot be left out.
             Self::ByIdentifier(wanted) => {
-                index.row_ranges(|identifier| *wanted.get(identifier as usize).unwrap_or(&true))
+                index.row_ranges(|identifier| wanted.get(identifier).unwrap_or(true))
             }
         }
     }
@@ -177,7 +177,10 @@ async fn kept_by_customers(
 ) -> Result<Vec<FileSelection>> {
     let wanted = Arc::new(match few_identifiers(pinned, wanted) {
         Some(few) => Wanted::Few(few),
-        None => Wanted::ByIdentifier(wanted_by_identifier(pinned, wanted)),
+        None => {
+            let customers = pinned.identities().as_slice();
+            Wanted::ByIdentifier(IdentifierBits::of_customers(wanted, customers))
+        }
     });
     let ranges = |file: DataFile| {
         let (wanted, store) = (wanted.clone(), pinned.store().clone());
@@ -215,17 +218,39 @@ fn few_identifiers(pinned: &Pinned, wanted: &RoaringBitmap) -> Option<Vec<u32>> 
     (identifiers.len() <= IDENTIFIERS_FEW).then_some(identifiers)
 }
 
-/// Whether each identifier belongs to a wanted customer, by its number.
-fn wanted_by_identifier(pinned: &Pinned, wanted: &RoaringBitmap) -> Vec<bool> {
-    let customers = pinned.identities().as_slice();
-    let mut is_wanted = vec![false; customers.len()];
-    for customer in wanted {
-        match is_wanted.get_mut(customer as usize) {
-            Some(place) => *place = true,
-            None => break, // ascending: the rest are no customers either
+/// A bit for each identifier: so few bytes that all of them are at hand while indexes are searched.
+struct IdentifierBits {
+    words: Vec<u64>,
+    identifiers: usize,
+}
+
+impl IdentifierBits {
+    /// True for the identifiers of wanted customers.
+    fn of_customers(wanted: &RoaringBitmap, customers: &[u32]) -> Self {
+        let mut is_wanted = Self::none(customers.len());
+        for customer in wanted.iter().take_while(|&one| (one as usize) < customers.len()) {
+            is_wanted.words[customer as usize / WORD_BITS] |= 1 << (customer as usize % WORD_BITS);
         }
+        let mut bits = Self::none(customers.len());
+        for (word, customers) in bits.words.iter_mut().zip(customers.chunks(WORD_BITS)) {
+            for (bit, &customer) in customers.iter().enumerate() {
+                *word |= u64::from(is_wanted.get(customer).unwrap_or(false)) << bit;
+            }
+        }
+        bits
     }
-    customers.iter().map(|&customer| is_wanted[customer as usize]).collect()
+
+    fn none(identifiers: usize) -> Self {
+        Self { words: vec![0; identifiers.div_ceil(WORD_BITS)], identifiers }
+    }
+
+    /// The bit of an identifier; `None` when it is not known.
+    #[inline]
+    fn get(&self, identifier: u32) -> Option<bool> {
+        let place = identifier as usize;
+        let word = self.words.get(place / WORD_BITS).filter(|_| place < self.identifiers)?;
+        Some(word >> (place % WORD_BITS) & 1 == 1)
+    }
 }
 
 fn rows_in(ranges: &[Range<u32>]) -> u64 {
@@ -246,7 +271,19 @@ fn joined_over_gaps(ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::joined_over_gaps;
+    use super::*;
+
+    #[test]
+    fn the_identifiers_of_wanted_customers_have_a_bit() {
+        let customers = (0..200_u32).map(|one| if one % 3 == 1 { one - 1 } else { one });
+        let customers = customers.collect::<Vec<_>>();
+        let wanted = [0, 66, 130, 198, 500].into_iter().collect::<RoaringBitmap>();
+        let bits = IdentifierBits::of_customers(&wanted, &customers);
+        for (identifier, customer) in (0..).zip(&customers) {
+            assert_eq!(bits.get(identifier), Some(wanted.contains(*customer)), "{identifier}");
+        }
+        assert_eq!(bits.get(200), None);
+    }
 
     #[test]
     fn small_gaps_are_read_and_large_ones_skipped() {

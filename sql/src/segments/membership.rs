@@ -90,7 +90,14 @@ impl ScalarUDFImpl for InSegment {
             other => {
                 let customers = other.to_array(call.number_rows)?;
                 let customers = customers.as_primitive::<Int64Type>();
-                let found: BooleanArray = customers.iter().map(|one| one.map(contains)).collect();
+                // Rows mostly come customer by customer: who is asked about again is known.
+                let mut last = None;
+                let mut is_member = |customer: i64| match last {
+                    Some((known, found)) if known == customer => found,
+                    _ => last.insert((customer, contains(customer))).1,
+                };
+                let found = customers.iter().map(|one| one.map(&mut is_member));
+                let found = found.collect::<BooleanArray>();
                 Ok(ColumnarValue::Array(Arc::new(found)))
             }
         }

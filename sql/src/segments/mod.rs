@@ -6,6 +6,7 @@ mod members;
 mod membership;
 pub(crate) mod query;
 pub(crate) mod refresh;
+mod row_customers;
 mod scan;
 mod table;
 

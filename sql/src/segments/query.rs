@@ -1,13 +1,10 @@
 //! The query of a segment, planned and checked.
 
 use crate::error::{Error, Result};
-use crate::session::{Pinned, Query, needs_of};
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type};
+use crate::session::{Query, needs_of};
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::DFParser;
-use roaring::RoaringBitmap;
 
 /// A planned query of one column of customers.
 pub(crate) struct SegmentQuery {
@@ -47,46 +44,4 @@ fn ensure_one_number(plan: &LogicalPlan) -> Result<()> {
     let reason =
         format!("{came} came, one column of customers is wanted: SELECT customer_id FROM …");
     Err(Error::invalid("the query of a segment", reason))
-}
-
-/// Adds the customers in the first column of the rows for which `is_wanted` is TRUE.
-///
-/// # Errors
-/// For a number that never was a customer.
-pub(super) fn add_customers_where(
-    batch: &RecordBatch,
-    is_wanted: &BooleanArray,
-    pinned: &Pinned,
-    members: &mut RoaringBitmap,
-) -> Result<()> {
-    if is_wanted.true_count() == 0 {
-        return Ok(());
-    }
-    let wanted = batch.project(&[0]).and_then(|batch| filter_record_batch(&batch, is_wanted));
-    let wanted = wanted.map_err(|error| Error::from_datafusion(error.into(), ""))?;
-    add_customers(&wanted, pinned, members)
-}
-
-/// Adds the customers in the first column; NULLs are nobody.
-///
-/// # Errors
-/// For a number that never was a customer.
-pub(super) fn add_customers(
-    batch: &RecordBatch,
-    pinned: &Pinned,
-    members: &mut RoaringBitmap,
-) -> Result<()> {
-    let numbers = cast(batch.column(0), &DataType::Int64);
-    let numbers = numbers.map_err(|error| Error::from_datafusion(error.into(), ""))?;
-    let map = pinned.identities().as_slice();
-    for number in numbers.as_primitive::<Int64Type>().iter().flatten() {
-        // A number that rests since a merge is today's customer.
-        let customer = usize::try_from(number).ok().and_then(|place| map.get(place));
-        let Some(&customer) = customer else {
-            let reason = format!("customer {number} came, and nobody ever had that number");
-            return Err(Error::invalid("the query of a segment", reason));
-        };
-        members.insert(customer);
-    }
-    Ok(())
 }

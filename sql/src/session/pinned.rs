@@ -6,7 +6,7 @@ use crate::segments::Members;
 use habitue_storage::catalog::{Catalog, SegmentDefinition};
 use habitue_storage::dictionary::Dictionary;
 use habitue_storage::identity::IdentityMap;
-use habitue_storage::log::action::SegmentVersion;
+use habitue_storage::log::action::{DataFile, SegmentVersion};
 use habitue_storage::snapshot::Snapshot;
 use habitue_storage::store::Store;
 use std::collections::HashMap;
@@ -27,6 +27,7 @@ pub(crate) struct Pinned {
     snapshot: Arc<Snapshot>,
     catalog: Arc<Catalog>,
     identities: Arc<IdentityMap>,
+    is_excerpt: bool,
     dictionary: OnceLock<Arc<Dictionary>>,
     segments: RwLock<HashMap<SegmentKey, Arc<Members>>>,
 }
@@ -46,9 +47,31 @@ impl Pinned {
             snapshot,
             catalog,
             identities,
+            is_excerpt: false,
             dictionary: OnceLock::new(),
             segments: RwLock::default(),
         })
+    }
+
+    /// The same snapshot with the rows of these files only, which need not be files of it any more.
+    pub(crate) fn excerpt(&self, files: &[DataFile]) -> Self {
+        let files = files.iter().map(|file| (file.object.path.clone(), file.clone())).collect();
+        let snapshot = Snapshot { data_files: files, ..self.snapshot.as_ref().clone() };
+        Self {
+            store: self.store.clone(),
+            hot: self.hot.clone(),
+            snapshot: Arc::new(snapshot),
+            catalog: self.catalog.clone(),
+            identities: self.identities.clone(),
+            is_excerpt: true,
+            dictionary: OnceLock::new(),
+            segments: RwLock::default(),
+        }
+    }
+
+    /// Whether it has the rows of some files only.
+    pub(crate) fn is_excerpt(&self) -> bool {
+        self.is_excerpt
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -5,6 +5,7 @@
 //! only has more files, or customers who were merged since, uses it like one large file beside the
 //! new ones.
 
+use crate::walk::partitions::Spreads;
 use crate::walk::runs::{CustomerRuns, Owner, Run};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -14,7 +15,7 @@ use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Who stands where in the order of the walk.
 pub(crate) struct Arrangement {
@@ -27,8 +28,21 @@ pub(crate) struct Arrangement {
     /// stand behind all others.
     spans: Vec<(u32, u32)>,
     rows: u32,
+    /// By partition: its customers with rows, ascending.
+    customers: Arc<Vec<Vec<u32>>>,
+    /// How it stands under the identities that were asked about last.
+    standing: Mutex<Option<Standing>>,
     /// Held while columns are made, so that nobody makes the same ones beside it.
     pub(crate) making: tokio::sync::Mutex<Option<FirstRuns>>,
+}
+
+/// An arrangement under other identities.
+struct Standing {
+    identities: Weak<IdentityMap>,
+    /// The customers, as they were, of whom an identifier has another customer; ascending.
+    moved: Arc<Vec<u32>>,
+    /// Whether the rows of each customer belong to one customer still.
+    is_whole: bool,
 }
 
 /// The runs that an arrangement was made of: whoever makes the first column takes them.
@@ -46,15 +60,17 @@ impl Arrangement {
         runs: &CustomerRuns,
         partitions: usize,
         identities: Arc<IdentityMap>,
+        spreads: &Spreads,
     ) -> Result<Option<Self>> {
         let name = name_of(&files, &identities, partitions);
-        let of_partitions = runs.partitions(partitions)?;
-        let all = (0..partitions).flat_map(|partition| of_partitions.customers(partition));
+        let of_partitions = runs.partitions(partitions, spreads)?;
+        let customers = Arc::new(of_partitions.others().to_vec());
+        let all = customers.iter().flatten();
         let owners = all.map(|&customer| Owner::Customer(customer)).chain([Owner::Nobody]);
         let mut spans = vec![(0, 0); runs.customers() as usize + 1];
         let mut free = 0_u32;
         for owner in owners {
-            let rows = runs.of(owner).iter().map(|run| u64::from(run.rows)).sum::<u64>();
+            let rows = runs.of(owner).map(|run| u64::from(run.rows)).sum::<u64>();
             let after = u32::try_from(u64::from(free) + rows);
             let Ok(after) = after else {
                 return Ok(None);
@@ -62,8 +78,19 @@ impl Arrangement {
             spans[owner.place(runs.customers() as usize)] = (free, after - free);
             free = after;
         }
-        let making = tokio::sync::Mutex::default();
-        Ok(Some(Self { name, files, identities, partitions, spans, rows: free, making }))
+        let (standing, making) = (Mutex::default(), tokio::sync::Mutex::default());
+        let rows = free;
+        Ok(Some(Self {
+            name,
+            files,
+            identities,
+            partitions,
+            spans,
+            rows,
+            customers,
+            standing,
+            making,
+        }))
     }
 
     /// What its columns are kept under.
@@ -102,54 +129,72 @@ impl Arrangement {
             partitions: self.partitions,
             spans,
             rows: u32::try_from(rows).ok()?,
+            customers: self.customers.clone(),
+            standing: Mutex::default(),
             making: tokio::sync::Mutex::default(),
         })
     }
 
     /// How much memory it takes, without its columns.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.spans.as_slice())
+        let customers = self.customers.iter().map(|part| size_of_val(part.as_slice()));
+        size_of_val(self.spans.as_slice()) + customers.sum::<usize>()
+    }
+
+    /// The customers of a partition who have rows, ascending.
+    pub(crate) fn customers_of(&self, partition: usize) -> &[u32] {
+        self.customers.get(partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rows of a customer as they were when it was made, or those of nobody, as the first part of
+    /// a walk.
+    pub(crate) fn run_of(&self, owner: Owner) -> Option<Run> {
+        let (nobody, customers) = self.spans.split_last()?;
+        let span = match owner {
+            Owner::Customer(customer) => customers.get(customer as usize)?,
+            Owner::Nobody => nobody,
+        };
+        let &(start, rows) = span;
+        (rows > 0).then_some(Run { file: 0, start, rows })
     }
 
     /// Whether its rows can be walked under these identities, beside files that it does not know:
     /// all its files are still there, and no customer of it was split.
     pub(crate) fn serves(&self, paths: &HashSet<&str>, identities: &Arc<IdentityMap>) -> bool {
         let is_there = |file: &DataFile| paths.contains(file.object.path.as_str());
-        self.files.iter().all(is_there)
-            && (Arc::ptr_eq(identities, &self.identities) || self.is_whole_under(identities))
+        self.files.iter().all(is_there) && self.standing_under(identities, |now| now.is_whole)
     }
 
-    fn is_whole_under(&self, identities: &IdentityMap) -> bool {
-        self.customers().all(|customer| {
-            let mut now = self.identities.identifiers_of(customer).iter();
-            let first = now.next().map(|&identifier| identities.customer_of(identifier));
-            now.all(|&identifier| Some(identities.customer_of(identifier)) == first)
-        })
+    /// The customers, as they were when it was made, of whom an identifier has another customer under
+    /// these identities; ascending.
+    pub(crate) fn moved_under(&self, identities: &Arc<IdentityMap>) -> Arc<Vec<u32>> {
+        self.standing_under(identities, |now| now.moved.clone())
     }
 
-    /// The customers who have rows, as they were when it was made.
-    fn customers(&self) -> impl Iterator<Item = u32> {
-        let customers = &self.spans[..self.spans.len() - 1];
-        (0_u32..).zip(customers).filter(|(_, (_, rows))| *rows > 0).map(|(customer, _)| customer)
-    }
-
-    /// Everybody's rows, under these identities.
-    pub(crate) fn for_each_run<E>(
+    fn standing_under<T>(
         &self,
-        number: u32,
-        identities: &IdentityMap,
-        mut found: impl FnMut(Owner, Run) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let run = |(start, rows)| Run { file: number, start, rows };
-        for customer in self.customers() {
-            // The number of a customer is that of one of its identifiers.
-            let now = identities.customer_of(customer);
-            found(Owner::Customer(now), run(self.spans[customer as usize]))?;
-        }
-        match self.spans.last() {
-            Some(&(start, rows)) if rows > 0 => found(Owner::Nobody, run((start, rows))),
-            _ => Ok(()),
-        }
+        identities: &Arc<IdentityMap>,
+        told: impl FnOnce(&Standing) -> T,
+    ) -> T {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = standing.take().filter(|known| known.is_under(identities));
+        told(standing.insert(known.unwrap_or_else(|| self.compared(identities))))
+    }
+
+    fn compared(&self, identities: &Arc<IdentityMap>) -> Standing {
+        let moved = identities.moved_since(&self.identities);
+        // Whoever moved away alone, and left others behind, was split from them.
+        let is_split = |&identifier: &u32| {
+            let before = self.identities.customer_of(identifier);
+            self.run_of(Owner::Customer(before)).is_some()
+                && identities.customer_of(identifier) != identities.customer_of(before)
+        };
+        let is_whole = !moved.iter().any(is_split);
+        let customers = moved.into_iter().map(|one| self.identities.customer_of(one));
+        let mut moved = customers.collect::<Vec<_>>();
+        moved.sort_unstable();
+        moved.dedup();
+        Standing { identities: Arc::downgrade(identities), moved: Arc::new(moved), is_whole }
     }
 
     /// How many rows customers have who are known by these identities.
@@ -177,11 +222,9 @@ impl Arrangement {
             first_rows.push(rows);
             rows += u32::try_from(file.rows).unwrap_or(u32::MAX);
         }
-        let mut owners = (0..runs.customers()).map(Owner::Customer).collect::<Vec<_>>();
-        owners.push(Owner::Nobody);
         let span = |owner: &Owner| self.spans[owner.place(runs.customers() as usize)];
-        owners.retain(|owner| span(owner).1 > 0);
-        owners.sort_unstable_by_key(|owner| span(owner).0);
+        let owners = self.customers.iter().flatten().map(|&customer| Owner::Customer(customer));
+        let owners = owners.chain([Owner::Nobody]).collect::<Vec<_>>();
         let mut order = vec![0_u32; self.rows as usize];
         let part = owners.len().div_ceil(threads.max(1)).max(1);
         std::thread::scope(|scope| {
@@ -207,7 +250,12 @@ impl Arrangement {
 }
 
 /// The rows of one customer in order of time; at equal times in that of the files.
-fn bring_in_order(order: &mut [u32], runs: &[Run], first_rows: &[u32], times: &[i64]) {
+fn bring_in_order(
+    order: &mut [u32],
+    runs: impl Iterator<Item = Run>,
+    first_rows: &[u32],
+    times: &[i64],
+) {
     let mut free = 0;
     let mut before = i64::MIN;
     let mut is_ordered = true;
@@ -236,6 +284,12 @@ fn name_of(files: &[DataFile], identities: &IdentityMap, partitions: usize) -> A
     partitions.hash(&mut hasher);
     let rows = files.iter().map(|file| file.rows).sum::<u64>();
     format!("walk of {} files, {rows} rows, {:016x}", files.len(), hasher.finish()).into()
+}
+
+impl Standing {
+    fn is_under(&self, identities: &Arc<IdentityMap>) -> bool {
+        std::ptr::eq(self.identities.as_ptr(), Arc::as_ptr(identities))
+    }
 }
 
 impl fmt::Debug for Arrangement {

@@ -184,7 +184,8 @@ impl CustomerWalkExec {
     fn walker(&self, partition: usize, walked: &Walked) -> Result<Walker> {
         let source = &self.source;
         let Walked { files, runs } = walked;
-        let partitions = runs.partitions(source.partitions)?;
+        let spreads = source.pinned.hot().runs().spreads();
+        let partitions = runs.partitions(source.partitions, spreads)?;
         let customers = source.customers.clone();
         let mut walker = Walker::new(runs.clone(), partitions, partition, customers, files.clone());
         walker.times = ts_place(&self.columns, source.ts).and(source.ts);

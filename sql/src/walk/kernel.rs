@@ -198,15 +198,21 @@ fn group_of<'a, T: Default>(
 }
 
 fn count(counts: &mut Vec<i64>, filter: Option<&BooleanArray>, rows: &GroupedRows<'_>) {
-    let passing = filter.map(true_rows);
-    for (place, range) in rows.ranges.iter().enumerate() {
-        let found = match &passing {
-            None => range.len(),
-            Some(bits) if range.len() < 16 => range.clone().filter(|&row| bits.value(row)).count(),
-            Some(bits) => bits.slice(range.start, range.len()).count_set_bits(),
-        };
-        if let Some(count) = group_of(counts, place, rows) {
-            *count += found as i64;
+    let first = counts.len() - usize::from(rows.continues && !counts.is_empty());
+    counts.resize(first + rows.ranges.len(), 0);
+    let mut groups = counts[first..].iter_mut().zip(rows.ranges);
+    let Some(filter) = filter else {
+        groups.for_each(|(count, range)| *count += range.len() as i64);
+        return;
+    };
+    let mut group = groups.next();
+    // Mostly few rows pass: nothing is done for the others.
+    for row in true_rows(filter).set_indices() {
+        while group.as_ref().is_some_and(|(_, range)| range.end <= row) {
+            group = groups.next();
+        }
+        if let Some((count, _)) = &mut group {
+            **count += 1;
         }
     }
 }
@@ -238,6 +244,44 @@ fn extreme(
                 (Some(a), Some(b)) => Some(if largest { a.max(b) } else { a.min(b) }),
                 (known, new) => known.or(new),
             };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        // If this fails, events are counted for the customer before or behind.
+        #[test]
+        fn rows_that_pass_are_counted_for_their_group(
+            batches in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec(prop::collection::vec(any::<Option<bool>>(), 1..30), 1..8)),
+                1..4,
+            ),
+            is_filtered in any::<bool>(),
+        ) {
+            let (mut counts, mut expected) = (Vec::new(), Vec::<i64>::new());
+            for (continues, groups) in batches {
+                let continues = continues && !counts.is_empty();
+                let passing = groups.concat().into_iter().collect::<BooleanArray>();
+                let mut ranges = Vec::new();
+                let mut start = 0;
+                for (place, group) in groups.iter().enumerate() {
+                    ranges.push(start..start + group.len());
+                    start += group.len();
+                    if place > 0 || !continues {
+                        expected.push(0);
+                    }
+                    let found = group.iter().filter(|one| !is_filtered || **one == Some(true));
+                    *expected.last_mut().unwrap() += found.count() as i64;
+                }
+                let rows = GroupedRows { ranges: &ranges, continues, places: &[], groups: 0 };
+                count(&mut counts, is_filtered.then_some(&passing), &rows);
+            }
+            prop_assert_eq!(counts, expected);
         }
     }
 }

@@ -27,6 +27,9 @@ type Plan = Arc<dyn ExecutionPlan>;
 struct Wish {
     column: usize,
     expression: Expression,
+    /// What the column to come is called, in all nodes down to the walk: what the expression is called
+    /// changes with the places of its columns.
+    name: String,
 }
 
 /// The same aggregation over a walk that answers its tests of labels.
@@ -132,7 +135,7 @@ fn moved(expression: &Expression, input: &Plan, wishes: &mut Vec<Wish>) -> Resul
         let place = known.unwrap_or(wishes.len());
         let name = part.to_string();
         if known.is_none() {
-            wishes.push(Wish { column, expression: part });
+            wishes.push(Wish { column, expression: part, name: name.clone() });
         }
         let column: Expression = Arc::new(Column::new(&name, first + place));
         Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
@@ -223,7 +226,8 @@ fn extended(plan: &Plan, wishes: &[Wish]) -> Result<Option<Plan>> {
 fn below(wish: &Wish, column: usize) -> Result<Wish> {
     let mut places = vec![None; wish.column + 1];
     places[wish.column] = Some(column);
-    Ok(Wish { column, expression: with_places(&wish.expression, &places)? })
+    let expression = with_places(&wish.expression, &places)?;
+    Ok(Wish { column, expression, name: wish.name.clone() })
 }
 
 fn extended_walk(walk: &CustomerWalkExec, wishes: &[Wish]) -> Result<CustomerWalkExec> {
@@ -239,7 +243,7 @@ fn extended_walk(walk: &CustomerWalkExec, wishes: &[Wish]) -> Result<CustomerWal
         };
         let data_type = wish.expression.data_type(&schema)?;
         let nullable = wish.expression.nullable(&schema)?;
-        fields.push(Arc::new(Field::new(wish.expression.to_string(), data_type, nullable)));
+        fields.push(Arc::new(Field::new(&wish.name, data_type, nullable)));
         let expression = Arc::clone(&wish.expression).transform_up(|part| {
             Ok(match part.is::<Column>() {
                 true => Transformed::yes(value.clone()),

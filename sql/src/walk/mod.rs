@@ -16,9 +16,9 @@
 //!    customer are sorted, and of nobody else.
 //! 3. When most rows are wanted, the files are [arranged](arrangement::Arrangement): columns are
 //!    kept in the order of the walk, so that there is nothing to look up and nothing to copy. Files
-//!    that came later, and customers merged since, are walked beside it as in 2.
-//!    A filter about labels is applied to the rows of many customers at once
-//!    ([`Stretch`](stretch::Stretch)).
+//!    that came later, and customers merged since, are walked beside it as in 2: only of these it is
+//!    listed after a commit where their rows lie. A filter about labels is applied to the rows of many
+//!    customers at once ([`Stretch`](stretch::Stretch)).
 //! 4. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
 //!    joins, aggregations and windows over the walk need no shuffle, and the declared order
 //!    spares them the sort.
@@ -28,6 +28,7 @@
 mod aggregate;
 mod arrangement;
 mod batch;
+mod cache;
 mod days;
 mod distinct;
 mod exec;
@@ -36,6 +37,8 @@ mod kernel;
 mod label_columns;
 mod output;
 mod owned;
+mod partitions;
+mod places;
 mod plan;
 mod row_test;
 mod runs;
@@ -46,6 +49,7 @@ mod small_hash;
 mod stretch;
 
 pub(crate) use aggregate::CustomerAggregateExec;
+pub(crate) use cache::RunsCache;
 pub(crate) use distinct::CustomerDistinctExec;
 pub(crate) use exec::CustomerWalkExec;
 pub(crate) use files::in_background;
@@ -54,5 +58,4 @@ pub(crate) use label_columns::{
 };
 pub(crate) use owned::{Owners, rows_known_to_be_owned};
 pub(crate) use plan::{WalkWish, arranged_rows_of, walk_plan};
-pub(crate) use runs::RunsCache;
 pub(crate) use sessions::SessionizeExec;

@@ -5,20 +5,21 @@ use crate::events::{LabelTest, PruningReport};
 use crate::hot::{ColumnKind, Fit};
 use crate::session::Pinned;
 use crate::walk::arrangement::{Arrangement, FirstRuns};
+use crate::walk::cache::RunsKey;
 use crate::walk::exec::{CustomerWalkExec, WalkSource};
 use crate::walk::files::{WalkFiles, WalkPart, in_background};
 use crate::walk::output::{LabelExpression, WalkColumn};
-use crate::walk::runs::{CustomerRuns, IndexedFile, Part, RunsKey, has_split_groups};
+use crate::walk::runs::{CustomerRuns, IndexedFile, has_split_groups};
 use crate::walk::sample::{members_are_labels, rows_that_pass};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Statistics;
 use futures::{StreamExt, TryStreamExt, stream};
-use habitue_storage::data_file::{member_of_text_column, read_columns};
+use habitue_storage::data_file::{PAGE_ROWS, member_of_text_column, read_columns};
 use habitue_storage::event::{CUSTOMER_ID, IDENTIFIER_ID, TS, file_schema, label_type};
 use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
-use habitue_storage::store::Store;
+use habitue_storage::store::{INDEXES_AT_ONCE, Store};
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,8 +34,6 @@ const ROWS_WORTH_A_SAMPLE: u64 = 1 << 20;
 const LARGE_PART: u64 = 4;
 /// At most one row in so many stands beside an arrangement; with more, a new one is made.
 const OTHERS_PART: u64 = 8;
-/// How many file indexes are read at once.
-const INDEXES_AT_ONCE: usize = 8;
 /// Rows of a batch when only identifiers are read.
 const IDENTIFIER_ROWS: usize = 64 * 1024;
 
@@ -90,14 +89,21 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
         None if total >= ROWS_WORTH_A_SAMPLE => rows_that_pass(wish, selected).await?,
         _ => selected,
     };
+    // Some files only are read for one statement, and not arranged for the next.
+    let is_excerpt = wish.pinned.is_excerpt();
     // Without customers nobody needs the order of a walk: Parquet is as fast as making it.
     let needs_order = wish.schema.column_with_name(CUSTOMER_ID).is_some();
-    let is_large = needs_order && (selected * LARGE_PART >= total || is_wanted_again(wish, schema));
-    if let Some(arrangement) = arrangement_of(wish, is_large).await? {
+    let is_large = needs_order
+        && !is_excerpt
+        && (selected * LARGE_PART >= total || is_wanted_again(wish, schema));
+    if !is_excerpt && let Some(arrangement) = arrangement_of(wish, is_large).await? {
         let parts = arranged_parts(wish.pinned, arrangement);
         let fit = fit(wish, &parts, schema);
-        // Files that came later are decoded for what reads as many rows anyway.
+        // Files that came later are decoded for what reads as many rows anyway: of Parquet at least
+        // a page for each range, where there are so many.
         let later = files_of(&parts).iter().map(|file| file.rows).sum::<u64>();
+        let pages = wish.report.row_ranges as u64 * PAGE_ROWS as u64;
+        let selected = selected.max(pages.min(total));
         let is_kept = |parts| self::fit(wish, parts, schema) == Fit::AllKept;
         let is_worth_it =
             is_large || fit == Fit::AllKept || (later <= selected && is_kept(&parts[..1]));
@@ -176,7 +182,8 @@ async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Ar
     let runs = file_runs(pinned.store(), &files, pinned.identities()).await?;
     let files = files.into_iter().cloned().collect();
     let identities = pinned.identities().clone();
-    let Some(mut made) = Arrangement::new(files, &runs, partitions, identities)? else {
+    let spreads = pinned.hot().runs().spreads();
+    let Some(mut made) = Arrangement::new(files, &runs, partitions, identities, spreads)? else {
         return Ok(None);
     };
     if let Some(memory) = pinned.hot().reserve(runs.bytes()) {
@@ -269,18 +276,21 @@ pub(super) async fn runs_of(
     if let Some(runs) = pinned.hot().runs().find(&key) {
         return Ok(Some(runs));
     }
-    let others = match &arrangement {
-        None => files,
-        Some(_) => files_of(parts),
+    let identities = pinned.identities();
+    let runs = match arrangement {
+        None => file_runs(pinned.store(), &files, identities).await?,
+        Some(arrangement) => {
+            let others = indexed(pinned.store(), &files_of(parts), identities).await?;
+            CustomerRuns::beside(arrangement, &others, identities)?
+        }
     };
-    let first = arrangement.map(Part::Arranged);
-    let others = indexed(pinned.store(), &others, pinned.identities()).await?;
-    let all = first.into_iter().chain(others).collect::<Vec<_>>();
-    let runs = Arc::new(CustomerRuns::new(&all, pinned.identities())?);
+    let runs = Arc::new(runs);
     let Some(memory) = pinned.hot().reserve(runs.bytes()) else {
         return Ok(None);
     };
-    pinned.hot().runs().keep(key, runs.clone(), memory);
+    if !pinned.is_excerpt() {
+        pinned.hot().runs().keep(key, runs.clone(), memory);
+    }
     Ok(Some(runs))
 }
 
@@ -298,14 +308,14 @@ pub(crate) async fn file_runs(
     files: &[&DataFile],
     identities: &Arc<IdentityMap>,
 ) -> Result<CustomerRuns> {
-    Ok(CustomerRuns::new(&indexed(store, files, identities).await?, identities)?)
+    Ok(CustomerRuns::of_files(&indexed(store, files, identities).await?, identities)?)
 }
 
 async fn indexed(
     store: &Store,
     files: &[&DataFile],
     identities: &Arc<IdentityMap>,
-) -> Result<Vec<Part>> {
+) -> Result<Vec<IndexedFile>> {
     let files = files.iter().copied().cloned().collect::<Vec<_>>();
     let indexed = |file: DataFile| {
         let (store, identities) = (store.clone(), identities.clone());
@@ -314,13 +324,17 @@ async fn indexed(
     stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE).try_collect().await
 }
 
-async fn indexed_file(store: &Store, file: &DataFile, identities: &IdentityMap) -> Result<Part> {
+async fn indexed_file(
+    store: &Store,
+    file: &DataFile,
+    identities: &IdentityMap,
+) -> Result<IndexedFile> {
     let index = store.file_index(file).await?;
     let identifiers = match has_split_groups(&index, identities) {
         true => Some(identifiers_of(store, file).await?),
         false => None,
     };
-    Ok(Part::File(IndexedFile { index, identifiers }))
+    Ok(IndexedFile { index, identifiers })
 }
 
 async fn identifiers_of(store: &Store, file: &DataFile) -> Result<Vec<u32>> {

@@ -1,20 +1,17 @@
 //! Where each customer's rows lie, under one identity map.
 
 use crate::walk::arrangement::Arrangement;
-use arrow::array::{AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use crate::walk::partitions::{Partitions, Spreads};
+use crate::walk::places::Places;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::metrics::Time;
-use datafusion::physical_plan::repartition::BatchPartitioner;
 use habitue_storage::data_file::FileIndex;
-use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::identity::IdentityMap;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Of files with less than one row for so many customers, only those who have one are listed.
+const FEW_PART: usize = 4;
 
 /// Rows of a data file that stand side by side and belong to one customer, in order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,43 +29,21 @@ impl Run {
 }
 
 /// All runs of a snapshot by customer; those of one customer in the order of the files.
+///
+/// Beside an arrangement only those are listed of whom it does not say all: who has rows in other
+/// files, and who merged since. So runs after a commit are made in the time of what changed.
 #[derive(Debug)]
 pub(crate) struct CustomerRuns {
-    /// The runs of customer `c` are `starts[c]..starts[c + 1]`; the last ones have no customer.
+    /// How many numbers of customers there are.
+    customers: u32,
+    /// What says where the rows lie of those who are not listed. It comes first among the parts.
+    arrangement: Option<Arc<Arrangement>>,
+    /// Who is listed; the rows of nobody are those of the number after the last customer.
+    listed: Places,
+    /// The runs of the one who is listed at a place are `starts[place]..starts[place + 1]`.
     starts: Vec<u32>,
     runs: Vec<Run>,
     partitions: Mutex<HashMap<usize, Arc<Partitions>>>,
-}
-
-/// Which partition each customer belongs to, as the engine's hash says.
-#[derive(Debug)]
-pub(crate) struct Partitions {
-    of_customer: Vec<u16>,
-    /// By partition: its customers who have rows, ascending.
-    customers: Vec<Vec<u32>>,
-}
-
-impl Partitions {
-    fn new(runs: &CustomerRuns, count: usize) -> Result<Self> {
-        let of_customer = hashed(runs.customers(), count)?;
-        let mut customers = vec![Vec::new(); count.max(1)];
-        for (customer, starts) in (0..runs.customers()).zip(runs.starts.windows(2)) {
-            if starts[0] < starts[1] {
-                customers[usize::from(of_customer[customer as usize])].push(customer);
-            }
-        }
-        Ok(Self { of_customer, customers })
-    }
-
-    /// The customers of a partition who have rows, ascending.
-    pub(crate) fn customers(&self, partition: usize) -> &[u32] {
-        self.customers.get(partition).map_or(&[], Vec::as_slice)
-    }
-
-    /// The partition of a customer, or of the rows without one.
-    pub(crate) fn of(&self, owner: Owner) -> usize {
-        usize::from(self.of_customer[owner.place(self.of_customer.len() - 1)])
-    }
 }
 
 /// Whose rows they are.
@@ -95,12 +70,6 @@ impl Owner {
     }
 }
 
-/// What runs are made from.
-pub(crate) enum Part {
-    File(IndexedFile),
-    Arranged(Arc<Arrangement>),
-}
-
 /// One data file as the runs are made from it: its index, and its identifiers when a group of it
 /// belongs to several customers.
 pub(crate) struct IndexedFile {
@@ -124,67 +93,189 @@ fn customers_differ(identifiers: &[u32], map: &IdentityMap) -> bool {
 }
 
 impl CustomerRuns {
-    /// The runs of these parts, in their order.
-    pub(crate) fn new(parts: &[Part], map: &IdentityMap) -> Result<Self> {
+    /// The runs of these files, in their order.
+    pub(crate) fn of_files(files: &[IndexedFile], map: &IdentityMap) -> Result<Self> {
+        let rows = files.iter().map(|file| file.index.rows() as usize).sum::<usize>();
+        match rows.saturating_mul(FEW_PART) < map.len() {
+            true => Self::listing(None, files, map),
+            false => Self::of_all(files, map),
+        }
+    }
+
+    /// The runs of an arrangement and of files that came later, in their order. The arrangement must
+    /// serve this map.
+    pub(crate) fn beside(
+        arrangement: Arc<Arrangement>,
+        files: &[IndexedFile],
+        map: &Arc<IdentityMap>,
+    ) -> Result<Self> {
+        Self::listing(Some((arrangement, map)), files, map)
+    }
+
+    /// Everybody is listed: two passes over all runs, which are nowhere in between.
+    fn of_all(files: &[IndexedFile], map: &IdentityMap) -> Result<Self> {
         let customers = map.len();
-        let mut starts = vec![0_u32; customers + 2];
-        for (number, part) in parts.iter().enumerate() {
-            for_each_run(number, part, map, |owner, _| {
-                starts[known(owner, customers)? + 1] += 1;
+        let mut counts = vec![0_u32; customers + 1];
+        for (number, file) in (0..).zip(files) {
+            for_each_run(number, file, map, |owner, _| {
+                counts[known(owner, customers)?] += 1;
                 Ok(())
             })?;
         }
-        for place in 1..starts.len() {
-            starts[place] += starts[place - 1];
-        }
-        let nothing = Run { file: 0, start: 0, rows: 0 };
-        let mut runs = vec![nothing; starts[customers + 1] as usize];
-        let mut free = starts.clone();
-        for (number, part) in parts.iter().enumerate() {
-            for_each_run(number, part, map, |owner, run| {
-                let place = &mut free[known(owner, customers)?];
-                runs[*place as usize] = run;
-                *place += 1;
+        let mut table = RunTable::with_counts(&counts);
+        for (number, file) in (0..).zip(files) {
+            for_each_run(number, file, map, |owner, run| {
+                table.put(known(owner, customers)?, run);
                 Ok(())
             })?;
         }
-        Ok(Self { starts, runs, partitions: Mutex::default() })
+        Ok(Self::new(customers, None, Places::All(customers + 1), table))
+    }
+
+    /// Only those are listed who have rows in the files, or of whom the arrangement is not true.
+    fn listing(
+        beside: Option<(Arc<Arrangement>, &Arc<IdentityMap>)>,
+        files: &[IndexedFile],
+        map: &IdentityMap,
+    ) -> Result<Self> {
+        let customers = map.len();
+        let mut later = Vec::new();
+        for (number, file) in (u32::from(beside.is_some())..).zip(files) {
+            for_each_run(number, file, map, |owner, run| {
+                later.push((known(owner, customers)?, run));
+                Ok(())
+            })?;
+        }
+        let moved = beside.as_ref().map(|(arrangement, map)| arrangement.moved_under(map));
+        let moved = moved.iter().flat_map(|moved| moved.iter());
+        let of_moved = moved.flat_map(|&before| [before, map.customer_of(before)]);
+        let of_later = later.iter().map(|(place, _)| *place as u32);
+        let listed = Places::of(customers + 1, of_later.chain(of_moved));
+        let arrangement = beside.map(|(arrangement, _)| arrangement);
+        let arranged = arrangement.iter().flat_map(|arrangement| {
+            listed.numbers().filter_map(|number| {
+                let owner = owner_at(number, customers);
+                let run = arrangement.run_of(owner)?;
+                // The number of a customer is that of one of its identifiers.
+                let now = match owner {
+                    Owner::Customer(before) => Owner::Customer(map.customer_of(before)),
+                    Owner::Nobody => Owner::Nobody,
+                };
+                Some((now.place(customers), run))
+            })
+        });
+        let all = arranged.chain(later.iter().copied()).collect::<Vec<_>>();
+        let place_of = |number: usize| listed.of_number(number);
+        let mut counts = vec![0_u32; listed.len()];
+        all.iter().filter_map(|(number, _)| place_of(*number)).for_each(|place| counts[place] += 1);
+        let mut table = RunTable::with_counts(&counts);
+        for (number, run) in all {
+            if let Some(place) = place_of(number) {
+                table.put(place, run);
+            }
+        }
+        Ok(Self::new(customers, arrangement, listed, table))
+    }
+
+    fn new(
+        customers: usize,
+        arrangement: Option<Arc<Arrangement>>,
+        listed: Places,
+        table: RunTable,
+    ) -> Self {
+        let RunTable { starts, runs, .. } = table;
+        let partitions = Mutex::default();
+        Self { customers: customers as u32, arrangement, listed, starts, runs, partitions }
     }
 
     /// How many numbers of customers there are, those at rest included.
     pub(crate) fn customers(&self) -> u32 {
-        (self.starts.len() - 2) as u32
+        self.customers
     }
 
     /// The runs of a customer, or of the rows without one.
-    pub(crate) fn of(&self, owner: Owner) -> &[Run] {
-        let place = owner.place(self.starts.len() - 2);
-        match (self.starts.get(place), self.starts.get(place + 1)) {
-            (Some(&start), Some(&end)) => &self.runs[start as usize..end as usize],
-            _ => &[],
-        }
+    pub(crate) fn of(&self, owner: Owner) -> impl Iterator<Item = Run> {
+        let (arranged, listed) = match self.listed_of(owner) {
+            Some(listed) => (None, listed),
+            None => (self.arrangement.as_ref().and_then(|one| one.run_of(owner)), &[][..]),
+        };
+        arranged.into_iter().chain(listed.iter().copied())
+    }
+
+    fn listed_of(&self, owner: Owner) -> Option<&[Run]> {
+        let place = self.listed.of_number(owner.place(self.customers as usize))?;
+        Some(&self.runs[self.starts[place] as usize..self.starts[place + 1] as usize])
     }
 
     /// How much memory they take, with the partition of each customer and the customers of each.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.starts.as_slice()) * 5 / 2 + size_of_val(self.runs.as_slice())
+        let spread = size_of::<u16>() * self.customers as usize;
+        let listed = size_of_val(self.starts.as_slice()) * 2 + self.listed.bytes();
+        spread + listed + size_of_val(self.runs.as_slice())
     }
 
     /// How the engine spreads customers over so many partitions.
-    pub(crate) fn partitions(&self, count: usize) -> Result<Arc<Partitions>> {
+    pub(crate) fn partitions(&self, count: usize, spreads: &Spreads) -> Result<Arc<Partitions>> {
         let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(partitions) = known.get(&count) {
             return Ok(partitions.clone());
         }
-        let partitions = Arc::new(Partitions::new(self, count)?);
+        let spread = spreads.of(count, self.customers)?;
+        let arranged = self.arrangement.clone().filter(|one| one.partitions() == count);
+        let has_rows = |&number: &u32| self.of(Owner::Customer(number)).next().is_some();
+        let partitions = match &arranged {
+            Some(arrangement) => {
+                let listed = self.listed.numbers().filter(|&number| number < self.customers);
+                let is_new = |&number: &u32| arrangement.run_of(Owner::Customer(number)).is_none();
+                let others = listed.filter(is_new).filter(has_rows);
+                Partitions::new(spread, arranged.clone(), others)
+            }
+            None => Partitions::new(spread, None, (0..self.customers).filter(has_rows)),
+        };
+        let partitions = Arc::new(partitions);
         known.insert(count, partitions.clone());
         Ok(partitions)
     }
 }
 
+/// Runs by place while they are sorted by counting.
+struct RunTable {
+    starts: Vec<u32>,
+    /// By place: where the next run goes.
+    free: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+impl RunTable {
+    fn with_counts(counts: &[u32]) -> Self {
+        let mut starts = Vec::with_capacity(counts.len() + 1);
+        let mut all = 0;
+        for count in counts {
+            starts.push(all);
+            all += count;
+        }
+        let free = starts.clone();
+        starts.push(all);
+        Self { starts, free, runs: vec![Run { file: 0, start: 0, rows: 0 }; all as usize] }
+    }
+
+    fn put(&mut self, place: usize, run: Run) {
+        let free = &mut self.free[place];
+        self.runs[*free as usize] = run;
+        *free += 1;
+    }
+}
+
+fn owner_at(number: u32, customers: usize) -> Owner {
+    match number as usize == customers {
+        true => Owner::Nobody,
+        false => Owner::Customer(number),
+    }
+}
+
 fn known(owner: Owner, customers: usize) -> Result<usize> {
     let place = owner.place(customers);
-    if place > customers {
+    if matches!(owner, Owner::Customer(_)) && place >= customers {
         let reason = "an event carries an identifier that the identity map does not know";
         return Err(DataFusionError::Execution(reason.into()));
     }
@@ -192,16 +283,11 @@ fn known(owner: Owner, customers: usize) -> Result<usize> {
 }
 
 fn for_each_run(
-    number: usize,
-    part: &Part,
+    number: u32,
+    file: &IndexedFile,
     map: &IdentityMap,
     mut found: impl FnMut(Owner, Run) -> Result<()>,
 ) -> Result<()> {
-    let number = number as u32;
-    let file = match part {
-        Part::File(file) => file,
-        Part::Arranged(arrangement) => return arrangement.for_each_run(number, map, found),
-    };
     let run =
         |rows: Range<u32>| Run { file: number, start: rows.start, rows: rows.end - rows.start };
     for group in file.index.groups() {
@@ -226,194 +312,5 @@ fn for_each_run(
     Ok(())
 }
 
-/// The partition of each number, and at the end that of NULL, by the engine's own partitioner: so
-/// that the walk may say that it is hash-partitioned, and be joined with what the engine spreads.
-fn hashed(customers: u32, count: usize) -> Result<Vec<u16>> {
-    let mut partitions = vec![0_u16; customers as usize + 1];
-    if count <= 1 {
-        return Ok(partitions);
-    }
-    let schema = Arc::new(Schema::new(vec![
-        Field::new(CUSTOMER_ID, DataType::Int64, true),
-        Field::new("place", DataType::UInt32, false),
-    ]));
-    let key: Arc<dyn PhysicalExpr> = Arc::new(Column::new(CUSTOMER_ID, 0));
-    let mut partitioner = BatchPartitioner::new_hash_partitioner(vec![key], count, Time::new())?;
-    let numbers: Int64Array =
-        (0..customers).map(|customer| Some(i64::from(customer))).chain([None]).collect();
-    let places: UInt32Array = (0..=customers).collect::<Vec<_>>().into();
-    let batch = RecordBatch::try_new(schema, vec![Arc::new(numbers), Arc::new(places)])?;
-    partitioner.partition(batch, |partition, part| {
-        for &place in part.column(1).as_primitive::<UInt32Type>().values() {
-            partitions[place as usize] = partition as u16;
-        }
-        Ok(())
-    })?;
-    Ok(partitions)
-}
-
-/// What walks found out about the snapshots that were asked for last, shared by all sessions.
-#[derive(Debug, Default)]
-pub(crate) struct RunsCache {
-    runs: Mutex<Vec<Kept<RunsKey, CustomerRuns>>>,
-    arrangements: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
-    days: Mutex<Vec<Kept<Arc<str>, Arrangement>>>,
-    /// The names of days that would be nearly all rows: nobody looks for them twice.
-    vain_days: Mutex<HashSet<Arc<str>>>,
-}
-
-#[derive(Debug)]
-struct Kept<K, V> {
-    key: K,
-    value: Arc<V>,
-    /// The memory that the pool knows it takes.
-    _memory: MemoryReservation,
-}
-
-/// What runs depend on: the files, who is who, and the arrangement that stands for some of the
-/// files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RunsKey {
-    pub(crate) identity_version: u64,
-    pub(crate) paths: Vec<String>,
-    pub(crate) arrangement: Option<Arc<str>>,
-}
-
-/// A query of an older version must not throw out the newest one at once.
-const ARRANGEMENTS_KEPT: usize = 2;
-/// The days of one arrangement are several, by the labels that are asked about.
-const DAYS_KEPT: usize = 8;
-/// So many names of days that are not worth it.
-const VAIN_DAYS_KEPT: usize = 64;
-/// Each of them has runs of its own.
-const RUNS_KEPT: usize = ARRANGEMENTS_KEPT + DAYS_KEPT;
-
-impl RunsCache {
-    pub(crate) fn find(&self, key: &RunsKey) -> Option<Arc<CustomerRuns>> {
-        find(&self.runs, |known, _| known == key)
-    }
-
-    pub(crate) fn keep(&self, key: RunsKey, runs: Arc<CustomerRuns>, memory: MemoryReservation) {
-        keep(&self.runs, key, runs, memory, RUNS_KEPT);
-    }
-
-    /// An arrangement that the test likes; the one that was used last, if there are several.
-    pub(crate) fn arrangement(
-        &self,
-        is_good: impl Fn(&Arrangement) -> bool,
-    ) -> Option<Arc<Arrangement>> {
-        find(&self.arrangements, |_, arrangement| is_good(arrangement))
-    }
-
-    pub(crate) fn keep_arrangement(
-        &self,
-        arrangement: Arc<Arrangement>,
-        memory: MemoryReservation,
-    ) {
-        let name = arrangement.name().clone();
-        keep(&self.arrangements, name, arrangement, memory, ARRANGEMENTS_KEPT);
-    }
-
-    /// The days of this name.
-    pub(crate) fn days(&self, name: &str) -> Option<Arc<Arrangement>> {
-        find(&self.days, |known, _| known.as_ref() == name)
-    }
-
-    /// Whether days of this name were looked for in vain.
-    pub(crate) fn are_days_vain(&self, name: &str) -> bool {
-        self.vain_days.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-    }
-
-    pub(crate) fn keep_vain_days(&self, name: Arc<str>) {
-        let mut vain = self.vain_days.lock().unwrap_or_else(PoisonError::into_inner);
-        if vain.len() == VAIN_DAYS_KEPT {
-            vain.clear();
-        }
-        vain.insert(name);
-    }
-
-    pub(crate) fn keep_days(&self, days: Arc<Arrangement>, memory: MemoryReservation) {
-        keep(&self.days, days.name().clone(), days, memory, DAYS_KEPT);
-    }
-}
-
-type Shelf<K, V> = Mutex<Vec<Kept<K, V>>>;
-
-fn find<K, V>(shelf: &Shelf<K, V>, is_it: impl Fn(&K, &V) -> bool) -> Option<Arc<V>> {
-    let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = kept.iter().rposition(|known| is_it(&known.key, &known.value))?;
-    let found = kept.remove(place);
-    let value = found.value.clone();
-    kept.push(found);
-    Some(value)
-}
-
-fn keep<K: PartialEq, V>(
-    shelf: &Shelf<K, V>,
-    key: K,
-    value: Arc<V>,
-    memory: MemoryReservation,
-    kept_max: usize,
-) {
-    let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.retain(|known| known.key != key);
-    if kept.len() == kept_max {
-        kept.remove(0);
-    }
-    kept.push(Kept { key, value, _memory: memory });
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use habitue_storage::data_file::FileIndexBuilder;
-
-    fn file(rows: &[(Option<u32>, Option<u32>)]) -> Part {
-        let mut builder = FileIndexBuilder::default();
-        for &(key, identifier) in rows {
-            builder.push(key, identifier).unwrap();
-        }
-        let identifiers = rows.iter().filter_map(|&(_, identifier)| identifier).collect();
-        let index = Arc::new(builder.finish());
-        Part::File(IndexedFile { index, identifiers: Some(identifiers) })
-    }
-
-    fn run(file: u32, start: u32, rows: u32) -> Run {
-        Run { file, start, rows }
-    }
-
-    #[test]
-    fn merged_customers_have_one_more_run_and_split_groups_are_taken_apart() {
-        let first =
-            file(&[(Some(0), Some(0)), (Some(0), Some(2)), (Some(0), Some(0)), (None, None)]);
-        let second = file(&[(Some(1), Some(1)), (Some(3), Some(3))]);
-        let map = IdentityMap::new(vec![0, 1, 2, 1]).unwrap();
-        let runs = CustomerRuns::new(&[first, second], &map).unwrap();
-        assert_eq!(runs.of(Owner::Customer(0)), [run(0, 0, 1), run(0, 2, 1)]);
-        assert_eq!(runs.of(Owner::Customer(1)), [run(1, 0, 1), run(1, 1, 1)]);
-        assert_eq!(runs.of(Owner::Customer(2)), [run(0, 1, 1)]);
-        assert_eq!(runs.of(Owner::Customer(3)), []);
-        assert_eq!(runs.of(Owner::Nobody), [run(0, 3, 1)]);
-        let partitions = runs.partitions(2).unwrap();
-        let mut with_rows = [partitions.customers(0), partitions.customers(1)].concat();
-        with_rows.sort_unstable();
-        assert_eq!(with_rows, [0, 1, 2]);
-        for partition in 0..2 {
-            let mut customers = partitions.customers(partition).iter();
-            assert!(customers.all(|&one| partitions.of(Owner::Customer(one)) == partition));
-        }
-    }
-
-    #[test]
-    fn every_customer_and_null_have_a_partition() {
-        let partitions = hashed(1000, 3).unwrap();
-        assert_eq!(partitions.len(), 1001);
-        assert!((0..3).all(|wanted| partitions.contains(&wanted)));
-    }
-
-    #[test]
-    fn an_identifier_beyond_the_map_is_an_error() {
-        let map = IdentityMap::new(vec![0]).unwrap();
-        assert!(CustomerRuns::new(&[file(&[(Some(5), Some(5))])], &map).is_err());
-    }
-}
+mod tests;

@@ -2,8 +2,9 @@
 
 use crate::hot::HotColumn;
 use crate::walk::files::LoadedFiles;
+use crate::walk::partitions::{Cursor, Partitions};
 use crate::walk::row_test::{RowTest, keep};
-use crate::walk::runs::{CustomerRuns, Owner, Partitions, Run};
+use crate::walk::runs::{CustomerRuns, Owner, Run};
 use crate::walk::stretch::Stretch;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -20,7 +21,11 @@ pub(crate) struct Walker {
     pub(crate) times: Option<usize>,
     /// Only rows are given that pass one test of each.
     pub(crate) keep: Vec<Vec<RowTest>>,
-    /// Where the next one is among the customers of the partition, or the next one wanted.
+    /// Where the next one is among the customers of the partition.
+    cursor: Cursor,
+    /// Whether the rows of nobody were given, or are another partition's.
+    is_at_end: bool,
+    /// The number of the next customer, when only some are wanted.
     next: usize,
     /// The rows of the customer at hand that were not given yet; the next ones last.
     pending: Vec<Run>,
@@ -76,6 +81,8 @@ impl Walker {
             files,
             times: None,
             keep: Vec::new(),
+            cursor: Cursor::default(),
+            is_at_end: false,
             next: 0,
             pending: Vec::new(),
             tested: Vec::new(),
@@ -121,15 +128,12 @@ impl Walker {
 
     /// All customers of the partition, then nobody.
     fn next_of_all(&mut self) -> Option<Owner> {
-        let customers = self.partitions.customers(self.partition);
-        let next = match customers.get(self.next) {
-            Some(&customer) => Some(Owner::Customer(customer)),
-            None => (self.next == customers.len()
-                && self.partitions.of(Owner::Nobody) == self.partition)
-                .then_some(Owner::Nobody),
-        };
-        self.next += 1;
-        next
+        if let Some(customer) = self.partitions.next(self.partition, &mut self.cursor) {
+            return Some(Owner::Customer(customer));
+        }
+        let is_given = std::mem::replace(&mut self.is_at_end, true);
+        let is_here = self.partitions.of(Owner::Nobody) == self.partition;
+        (is_here && !is_given).then_some(Owner::Nobody)
     }
 
     /// Straight to the next wanted one: a segment may be a small part of all customers.
@@ -151,8 +155,7 @@ impl Walker {
         self.owner = owner;
         self.pending.clear();
         let files = &self.files;
-        let runs = self.runs.of(owner).iter().copied();
-        self.pending.extend(runs.filter(|run| files.is_read(run.file)));
+        self.pending.extend(self.runs.of(owner).filter(|run| files.is_read(run.file)));
         self.test_pending();
         if let Some(times) = self.times
             && self.pending.len() > 1
@@ -180,16 +183,19 @@ impl Walker {
         if self.customers.is_some() || self.keep.is_empty() {
             return false;
         }
-        let partitions = Arc::clone(&self.partitions);
-        let customers = partitions.customers(self.partition);
-        let customers = customers.get(self.next..).unwrap_or_default();
-        let Some(stretch) = self.stretch.begin(customers, &self.runs) else {
+        self.stretch.clear();
+        let mut cursor = self.cursor;
+        loop {
+            let mut ahead = cursor;
+            match self.partitions.next(self.partition, &mut ahead) {
+                Some(customer) if self.stretch.push(customer, &self.runs) => cursor = ahead,
+                _ => break,
+            }
+        }
+        let Some(stretch) = self.stretch.rows().filter(|rows| self.files.is_read(rows.file)) else {
             return false;
         };
-        if !self.files.is_read(stretch.file) {
-            return false;
-        }
-        self.next += self.stretch.customers();
+        self.cursor = cursor;
         self.pending.clear();
         self.pending.push(stretch);
         self.test_pending();

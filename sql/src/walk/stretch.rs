@@ -9,40 +9,42 @@ const ROWS_MAX: u32 = 32 * 1024;
 /// Whose rows a stretch is.
 #[derive(Default)]
 pub(super) struct Stretch {
+    rows: Option<Run>,
     /// Each customer, and behind which row theirs end.
     ends: Vec<(Owner, u32)>,
 }
 
 impl Stretch {
-    /// The rows of the first of these customers, as far as they stand side by side; `None` when
-    /// that is less than two customers.
-    pub(super) fn begin(&mut self, customers: &[u32], runs: &CustomerRuns) -> Option<Run> {
+    pub(super) fn clear(&mut self) {
+        self.rows = None;
         self.ends.clear();
-        let mut stretch: Option<Run> = None;
-        for &customer in customers {
-            let owner = Owner::Customer(customer);
-            let [run] = runs.of(owner) else {
-                break;
-            };
-            match &mut stretch {
-                None => stretch = Some(*run),
-                Some(all)
-                    if all.file == run.file
-                        && all.start + all.rows == run.start
-                        && all.rows + run.rows <= ROWS_MAX =>
-                {
-                    all.rows += run.rows;
-                }
-                _ => break,
-            }
-            self.ends.push((owner, run.start + run.rows));
-        }
-        stretch.filter(|_| self.ends.len() > 1)
     }
 
-    /// How many customers there are in it.
-    pub(super) fn customers(&self) -> usize {
-        self.ends.len()
+    /// Takes in the next customer, when their rows stand behind those before; false otherwise.
+    pub(super) fn push(&mut self, customer: u32, runs: &CustomerRuns) -> bool {
+        let owner = Owner::Customer(customer);
+        let mut of_customer = runs.of(owner);
+        let (Some(run), None) = (of_customer.next(), of_customer.next()) else {
+            return false;
+        };
+        match &mut self.rows {
+            None => self.rows = Some(run),
+            Some(all)
+                if all.file == run.file
+                    && all.start + all.rows == run.start
+                    && all.rows + run.rows <= ROWS_MAX =>
+            {
+                all.rows += run.rows;
+            }
+            _ => return false,
+        }
+        self.ends.push((owner, run.start + run.rows));
+        true
+    }
+
+    /// The rows of all of them, when they are at least two.
+    pub(super) fn rows(&self) -> Option<Run> {
+        self.rows.filter(|_| self.ends.len() > 1)
     }
 
     /// Gives those of its rows that were kept, ascending, to their customers.
@@ -66,7 +68,7 @@ impl Stretch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::walk::runs::{IndexedFile, Part};
+    use crate::walk::runs::IndexedFile;
     use habitue_storage::data_file::FileIndexBuilder;
     use habitue_storage::identity::IdentityMap;
     use std::sync::Arc;
@@ -78,31 +80,42 @@ mod tests {
             for &(identifier, rows) in *rows {
                 (0..rows).for_each(|_| builder.push(Some(identifier), Some(identifier)).unwrap());
             }
-            Part::File(IndexedFile { index: Arc::new(builder.finish()), identifiers: None })
+            IndexedFile { index: Arc::new(builder.finish()), identifiers: None }
         };
         let files = files.iter().map(file).collect::<Vec<_>>();
-        CustomerRuns::new(&files, &IdentityMap::new(vec![0, 1, 2, 3, 4]).unwrap()).unwrap()
+        CustomerRuns::of_files(&files, &IdentityMap::new(vec![0, 1, 2, 3, 4]).unwrap()).unwrap()
     }
 
     fn run(start: u32, rows: u32) -> Run {
         Run { file: 0, start, rows }
     }
 
+    /// The stretch of these customers, and how many of them are in it.
+    fn begun(
+        stretch: &mut Stretch,
+        customers: &[u32],
+        runs: &CustomerRuns,
+    ) -> (Option<Run>, usize) {
+        stretch.clear();
+        let taken = customers.iter().take_while(|&&customer| stretch.push(customer, runs)).count();
+        (stretch.rows(), taken)
+    }
+
     #[test]
     fn a_stretch_ends_where_rows_do_not_stand_side_by_side() {
         let mut stretch = Stretch::default();
+        let mut begun = |customers: &[u32], runs| begun(&mut stretch, customers, runs);
         let one_file = runs(&[&[(0, 2), (1, 3), (2, 1), (3, 4)]]);
-        assert_eq!(stretch.begin(&[0, 1, 2, 3], &one_file), Some(run(0, 10)));
-        assert_eq!(stretch.begin(&[0, 1, 3], &one_file), Some(run(0, 5)));
-        assert_eq!(stretch.customers(), 2);
-        assert_eq!(stretch.begin(&[1, 3], &one_file), None);
-        assert_eq!(stretch.begin(&[], &one_file), None);
+        assert_eq!(begun(&[0, 1, 2, 3], &one_file), (Some(run(0, 10)), 4));
+        assert_eq!(begun(&[0, 1, 3], &one_file), (Some(run(0, 5)), 2));
+        assert_eq!(begun(&[1, 3], &one_file), (None, 1));
+        assert_eq!(begun(&[4, 0], &one_file), (None, 0));
         let two_files = runs(&[&[(0, 2), (1, 3), (2, 1)], &[(2, 4)]]);
-        assert_eq!(stretch.begin(&[0, 1, 2], &two_files), Some(run(0, 5)));
-        assert_eq!(stretch.begin(&[2], &two_files), None);
+        assert_eq!(begun(&[0, 1, 2], &two_files), (Some(run(0, 5)), 2));
+        assert_eq!(begun(&[2], &two_files), (None, 0));
         let large = runs(&[&[(0, 9), (1, ROWS_MAX - 9), (2, 1), (3, 2 * ROWS_MAX), (4, 1)]]);
-        assert_eq!(stretch.begin(&[0, 1, 2, 3], &large), Some(run(0, ROWS_MAX)));
-        assert_eq!(stretch.begin(&[3, 4], &large), None);
+        assert_eq!(begun(&[0, 1, 2, 3], &large), (Some(run(0, ROWS_MAX)), 2));
+        assert_eq!(begun(&[3, 4], &large), (None, 1));
     }
 
     // If this fails, events are told of other customers.
@@ -110,7 +123,7 @@ mod tests {
     fn rows_that_were_kept_go_to_their_customers() {
         let runs = runs(&[&[(0, 2), (1, 3), (2, 1), (3, 4)]]);
         let mut stretch = Stretch::default();
-        stretch.begin(&[0, 1, 2, 3], &runs).unwrap();
+        assert_eq!(begun(&mut stretch, &[0, 1, 2, 3], &runs).1, 4);
         let mut segments = Segments::default();
         stretch.give(&mut vec![run(1, 2), run(5, 1), run(7, 3)], &mut segments);
         assert_eq!(segments.runs, [run(1, 2), run(5, 1), run(7, 3)]);

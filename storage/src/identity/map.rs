@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use roaring::RoaringBitmap;
 use std::sync::OnceLock;
 
+/// So many identifiers are compared at once when two maps are.
+const COMPARED_AT_ONCE: usize = 1024;
+
 /// Which customer each identifier belongs to. A customer's number is the smallest identifier_id of
 /// its set, so the number of a customer that merged away still leads to where it went.
 ///
@@ -51,6 +54,53 @@ impl IdentityMap {
     #[inline]
     pub fn customer_of(&self, identifier: u32) -> u32 {
         self.customers_by_identifier.get(identifier as usize).copied().unwrap_or(identifier)
+    }
+
+    /// The identifiers that have another customer than before, ascending; new ones are none of them.
+    ///
+    /// ```
+    /// # use habitue_storage::identity::IdentityMap;
+    /// let before = IdentityMap::new(vec![0, 1, 2])?;
+    /// let now = IdentityMap::new(vec![0, 1, 1, 0])?;
+    /// assert_eq!(now.moved_since(&before), [2]);
+    /// # Ok::<(), habitue_storage::Error>(())
+    /// ```
+    pub fn moved_since(&self, before: &Self) -> Vec<u32> {
+        let mut moved = Vec::new();
+        if std::ptr::eq(self, before) {
+            return moved;
+        }
+        let both = self.as_slice().chunks(COMPARED_AT_ONCE);
+        let both = both.zip(before.as_slice().chunks(COMPARED_AT_ONCE));
+        for (number, (now, then)) in both.enumerate() {
+            let common = now.len().min(then.len());
+            // Mostly nothing differs, which is seen without a look at each.
+            if now[..common] == then[..common] {
+                continue;
+            }
+            let first = (number * COMPARED_AT_ONCE) as u32;
+            let pairs = (first..).zip(now.iter().zip(then));
+            moved.extend(pairs.filter(|(_, (now, then))| now != then).map(|(place, _)| place));
+        }
+        moved
+    }
+
+    /// The same with what `before` knows of its customers, so that whoever asks for all of them pays
+    /// for the difference only.
+    pub(crate) fn following(self, before: &Self) -> Self {
+        let Some(known) = before.customers.get().filter(|_| before.len() <= self.len()) else {
+            return self;
+        };
+        let mut customers = known.clone();
+        for identifier in self.moved_since(before) {
+            match self.customer_of(identifier) == identifier {
+                true => customers.insert(identifier),
+                false => customers.remove(identifier),
+            };
+        }
+        let new = before.len() as u32..self.len() as u32;
+        customers.extend(new.filter(|&identifier| self.customer_of(identifier) == identifier));
+        Self { customers: OnceLock::from(customers), ..self }
     }
 
     /// How many identifiers the map covers.
@@ -115,6 +165,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn identifiers_of_a_resting_number_are_none_and_it_leads_on() {
@@ -126,6 +177,37 @@ mod tests {
         assert_eq!(map.customer_of(1), 0);
         assert_eq!(map.customer_of(9), 9);
         assert_eq!(map.customers().iter().collect::<Vec<_>>(), [0, 2]);
+    }
+
+    /// A map in which everybody may belong to whoever came before.
+    fn map(choices: &[u8]) -> IdentityMap {
+        let mut customers = Vec::<u32>::new();
+        for (identifier, &choice) in (0_u32..).zip(choices) {
+            let of = identifier.saturating_sub(u32::from(choice % 4)) as usize;
+            customers.push(customers.get(of).copied().unwrap_or(identifier));
+        }
+        IdentityMap::new(customers).unwrap()
+    }
+
+    proptest! {
+        // If this fails, a customer is counted who merged away, or one who is new is not.
+        #[test]
+        fn customers_known_before_are_brought_up_to_date(
+            then in prop::collection::vec(any::<u8>(), 0..20),
+            now in prop::collection::vec(any::<u8>(), 0..30),
+        ) {
+            // The same far from the beginning, behind more than is compared at once.
+            for lead in [0, COMPARED_AT_ONCE - 5] {
+                let led = |choices: &[u8]| map(&[vec![0; lead], choices.to_vec()].concat());
+                let (then, expected) = (led(&then), led(&now));
+                then.customers();
+                let following = led(&now).following(&then);
+                prop_assert_eq!(following.customers(), expected.customers());
+                let common = 0..then.len().min(expected.len()) as u32;
+                let moved = common.filter(|&one| then.customer_of(one) != expected.customer_of(one));
+                prop_assert_eq!(expected.moved_since(&then), moved.collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

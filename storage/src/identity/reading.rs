@@ -27,8 +27,8 @@ impl Store {
         }
         let reference = &snapshot.identity_map;
         let before = self.identities().map_before(snapshot);
-        let (mut customers, deltas_known) = match (before, &reference.base) {
-            (Some((map, deltas)), _) => (map.as_slice().to_vec(), deltas),
+        let (mut customers, deltas_known) = match (&before, &reference.base) {
+            (Some((map, deltas)), _) => (map.as_slice().to_vec(), *deltas),
             (None, None) => (Vec::new(), 0),
             (None, Some(base)) => {
                 let payload = self.bucket().read_framed(FrameKind::IdentityMap, base).await?;
@@ -50,7 +50,11 @@ impl Store {
             }
         }
         apply(&mut customers, reference.identifiers, &[]);
-        let map = Arc::new(IdentityMap::new(customers)?);
+        let mut map = IdentityMap::new(customers)?;
+        if let Some((before, _)) = before {
+            map = map.following(&before);
+        }
+        let map = Arc::new(map);
         self.identities().put_map(snapshot, &map);
         Ok(map)
     }

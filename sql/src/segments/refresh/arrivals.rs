@@ -9,21 +9,19 @@
 
 use crate::error::Result;
 use crate::events::EventsTable;
-use crate::segments::query::add_customers_where;
 use crate::segments::refresh::clock::Clock;
 use crate::segments::refresh::condition::Condition;
 use crate::segments::refresh::relevance::Relevance;
 use crate::segments::refresh::simple::Simple;
 use crate::segments::refresh::together::{Aggregates, any_of};
-use crate::session::{CustomerWalk, Pinned, Query, Settings};
+use crate::segments::row_customers::RowCustomers;
+use crate::session::Query;
 use arrow::array::AsArray;
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::TryStreamExt;
 use habitue_storage::event::CUSTOMER_ID;
 use habitue_storage::log::action::DataFile;
-use habitue_storage::snapshot::Snapshot;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
@@ -58,9 +56,11 @@ pub(super) async fn concerned(
     clock: Clock,
 ) -> Result<Vec<Concerned>> {
     let mut all = vec![Concerned::default(); definitions.len()];
-    let plan = plan(Arc::new(events_in(files, query).await?), definitions)?;
-    let mut answer = query.answer_of_state(plan, state(query, clock)).await?.stream;
+    let events = EventsTable::new(Arc::new(query.pinned().excerpt(files)));
+    let plan = plan(Arc::new(events), definitions)?;
+    let mut answer = query.answer_at(plan, clock.now()).await?.stream;
     while let Some(batch) = answer.try_next().await? {
+        let customers = RowCustomers::of(&batch, query.pinned())?;
         for (place, concerned) in all.iter_mut().enumerate() {
             let sets = [
                 &mut concerned.may_enter,
@@ -70,30 +70,11 @@ pub(super) async fn concerned(
             ];
             for (number, set) in sets.into_iter().enumerate() {
                 let says = batch.column(1 + place * COLUMNS + number).as_boolean();
-                add_customers_where(&batch, says, query.pinned(), set)?;
+                *set |= customers.of_true(says);
             }
         }
     }
     Ok(all)
-}
-
-/// `events` with the rows of these files only, under the identities of the snapshot.
-async fn events_in(files: &[DataFile], query: &Query) -> Result<EventsTable> {
-    let pinned = query.pinned();
-    let files = files.iter().map(|file| (file.object.path.clone(), file.clone())).collect();
-    let snapshot = Snapshot { data_files: files, ..pinned.snapshot().as_ref().clone() };
-    let excerpt = Pinned::new(pinned.store().clone(), pinned.hot().clone(), Arc::new(snapshot));
-    Ok(EventsTable::new(Arc::new(excerpt.await?)))
-}
-
-/// New events are read once and not kept: hot columns are for what is asked again.
-fn state(query: &Query, clock: Clock) -> SessionState {
-    let mut state = query.state_at(clock.now());
-    let extensions = &mut state.config_mut().options_mut().extensions;
-    if let Some(settings) = extensions.get_mut::<Settings>() {
-        settings.customer_walk = CustomerWalk::Off;
-    }
-    state
 }
 
 fn plan(events: Arc<EventsTable>, definitions: &[Asked]) -> Result<LogicalPlan> {

@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::segments::Members;
 use crate::segments::members::customers_today;
-use crate::segments::query::add_customers;
 use crate::segments::refresh::clock::{Clock, crossed, is_universal};
 use crate::segments::refresh::locality::{ClockComparison, Locality};
+use crate::segments::row_customers::RowCustomers;
 use crate::session::{CATALOG, MAIN, Query, SegmentKey};
 use datafusion::logical_expr::col;
 use futures::future::BoxFuture;
@@ -127,7 +127,7 @@ impl Changes {
         let mut answer = query.answer_at(plan, now.now()).await?.stream;
         let mut customers = RoaringBitmap::new();
         while let Some(batch) = answer.try_next().await? {
-            add_customers(&batch, query.pinned(), &mut customers)?;
+            customers |= RowCustomers::of(&batch, query.pinned())?.all();
         }
         known.push((comparisons.to_vec(), customers.clone()));
         Ok(Some(customers))

@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::events::EventsTable;
 use crate::segments::Members;
 use crate::segments::membership::is_in_segment;
-use crate::segments::query::{add_customers, add_customers_where};
 use crate::segments::refresh::clock::Clock;
 use crate::segments::refresh::simple::Simple;
 use crate::segments::refresh::together::together;
 use crate::segments::refresh::{Definition, Planned};
+use crate::segments::row_customers::RowCustomers;
 use crate::session::{Query, SegmentKey};
 use arrow::array::AsArray;
 use datafusion::catalog::default_table_source::source_as_provider;
@@ -99,9 +99,9 @@ impl Evaluation<'_> {
         let mut answer = self.query.answer_at(plan, self.clock.now()).await?.stream;
         let mut members = vec![RoaringBitmap::new(); definitions.len()];
         while let Some(batch) = answer.try_next().await? {
+            let customers = RowCustomers::of(&batch, self.query.pinned())?;
             for (place, members) in members.iter_mut().enumerate() {
-                let is_member = batch.column(place + 1).as_boolean();
-                add_customers_where(&batch, is_member, self.query.pinned(), members)?;
+                *members |= customers.of_true(batch.column(place + 1).as_boolean());
             }
         }
         Ok(members)
@@ -117,7 +117,7 @@ impl Evaluation<'_> {
             let mut answer = self.query.answer_at(plan, self.clock.now()).await?.stream;
             let mut members = RoaringBitmap::new();
             while let Some(batch) = answer.try_next().await? {
-                add_customers(&batch, self.query.pinned(), &mut members)?;
+                members |= RowCustomers::of(&batch, self.query.pinned())?.all();
             }
             Ok(members)
         };

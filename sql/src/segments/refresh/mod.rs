@@ -22,6 +22,7 @@ mod clock;
 mod condition;
 mod evaluation;
 mod known;
+mod local_columns;
 mod locality;
 mod relevance;
 mod simple;

@@ -269,6 +269,25 @@ async fn a_first_event_can_make_a_member_although_more_events_only_throw_out() {
     assert!(shop.customers("SELECT customer_id FROM segment('early')").await.is_empty());
 }
 
+/// Breaks for a user if this fails: who gets a second device is missed by segments about devices.
+#[tokio::test]
+async fn who_gets_another_identifier_has_changed_for_segments_that_ask_for_identifiers() {
+    let mut shop = Shop::open(6).await;
+    shop.insert(40).await;
+    let event = "INSERT INTO events (event_id, ts, event, user_id, anonymous_id) VALUES";
+    shop.run(&format!("{event} ('a', '2026-01-01', 'purchase', 'new', NULL)")).await;
+    let several = "SELECT customer_id FROM events WHERE user_id = 'new' GROUP BY customer_id HAVING \
+                   identifier_count(customer_id) > 1 \
+                   AND count(*) FILTER (WHERE event = 'purchase') > 0";
+    shop.run(&format!("CREATE SEGMENT several AS {several}")).await;
+    let members = "SELECT customer_id FROM segment('several')";
+    assert!(shop.customers(members).await.is_empty());
+    // No event of this kind counts; only that there is a device makes the difference.
+    shop.run(&format!("{event} ('b', '2026-01-02', 'visit', 'new', 'new device')")).await;
+    assert_eq!(looked_at(&shop, "several").await, ["1", "1"]);
+    assert_eq!(shop.customers(members).await.len(), 1);
+}
+
 /// Breaks for a user if this fails: what came in before a compaction is forgotten.
 #[tokio::test]
 async fn events_that_were_merged_with_older_ones_are_still_new() {
@@ -283,6 +302,34 @@ async fn events_that_were_merged_with_older_ones_are_still_new() {
     assert!(done.files_removed > 0);
     assert_eq!(looked_at(&shop, "returned").await, ["0", "1"]);
     assert_eq!(shop.customers("SELECT customer_id FROM segment('returned')").await.len(), 1);
+}
+
+/// Breaks for a user if this fails: many segments at once are refreshed no faster than for all whose
+/// events came in.
+#[tokio::test]
+async fn many_definitions_ask_the_new_events_as_few_do() {
+    let mut shop = Shop::open(7).await;
+    shop.insert(200).await;
+    for number in 0..25 {
+        let event = ["purchase", "refund", "visit", "return", "call"][number % 5];
+        let days = 60 + number / 5;
+        let filter =
+            format!("event = '{event}' AND ts >= TIMESTAMP '2026-06-01' - INTERVAL '{days}' DAY");
+        let sql = format!(
+            "CREATE SEGMENT s{number} AS SELECT customer_id FROM events GROUP BY \
+                           customer_id HAVING count(*) FILTER (WHERE {filter}) >= 3"
+        );
+        shop.run(&sql).await;
+    }
+    let columns = "(event_id, ts, event, user_id)";
+    shop.run(&format!(
+        "INSERT INTO events {columns} VALUES ('n1', '2026-05-30', 'visit', 'u1'), \
+                       ('n2', '2026-05-30', 'other', 'u2'), ('n3', '2026-01-30', 'call', 'u3')"
+    ))
+    .await;
+    shop.run("REFRESH ALL SEGMENTS").await;
+    let sql = "SELECT max(customers_evaluated) FROM system.segment_versions WHERE new_events = 3";
+    assert_eq!(value_of(&shop.session, sql).await, "1");
 }
 
 /// What a refresh says that it looked at: customers and new events.
