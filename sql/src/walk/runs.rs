@@ -223,15 +223,19 @@ impl CustomerRuns {
         let spread = spreads.of(count, self.customers)?;
         let arranged = self.arrangement.clone().filter(|one| one.partitions() == count);
         let has_rows = |&number: &u32| self.of(Owner::Customer(number)).next().is_some();
-        let partitions = match &arranged {
-            Some(arrangement) => {
-                let listed = self.listed.numbers().filter(|&number| number < self.customers);
-                let is_new = |&number: &u32| arrangement.run_of(Owner::Customer(number)).is_none();
-                let others = listed.filter(is_new).filter(has_rows);
-                Partitions::new(spread, arranged.clone(), others)
-            }
-            None => Partitions::new(spread, None, (0..self.customers).filter(has_rows)),
+        let is_new = |&number: &u32| {
+            let owner = Owner::Customer(number);
+            arranged.as_ref().is_none_or(|arrangement| arrangement.run_of(owner).is_none())
         };
+        // Rows of those who are not listed are arranged, if they have any.
+        let is_spread_otherwise = arranged.is_none() && self.arrangement.is_some();
+        let listed = match is_spread_otherwise {
+            true => Box::new(0..self.customers),
+            false => self.listed.numbers(),
+        };
+        let others = listed.filter(|&number| number < self.customers);
+        let others = others.filter(is_new).filter(has_rows);
+        let partitions = Partitions::new(spread, arranged.clone(), others);
         let partitions = Arc::new(partitions);
         known.insert(count, partitions.clone());
         Ok(partitions)
