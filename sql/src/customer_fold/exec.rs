@@ -68,11 +68,11 @@ impl CustomerFoldExec {
         &self,
         folding: Box<dyn Folding>,
         partition: usize,
-        context: Arc<TaskContext>,
+        context: &Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let reservation = self.reservation(partition, &context);
-        let mut input = batches_of(&self.inputs[0], partition, &context)?;
+        let reservation = self.reservation(partition, context);
+        let mut input = batches_of(&self.inputs[0], partition, context)?;
         let (mut folding, mut customers) = (folding, Customers::default());
         let folded = async move {
             while let Some(batch) = input.try_next().await? {
@@ -181,7 +181,7 @@ impl ExecutionPlan for CustomerFoldExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         match self.fold.start() {
-            Some(folding) => self.fold_one(folding, partition, context),
+            Some(folding) => self.fold_one(folding, partition, &context),
             None => self.fold_all(&context),
         }
     }

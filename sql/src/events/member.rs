@@ -66,7 +66,7 @@ impl StoredMember<'_> {
         let text = self.text.map(|column| cast(column, &DataType::Utf8)).transpose()?;
         let json = self.json.map(texts_of_json).transpose()?;
         let columns = [text, json].into_iter().flatten().chain([in_whole]).collect::<Vec<_>>();
-        let columns = columns.iter().map(|column| column.as_string::<i32>()).collect::<Vec<_>>();
+        let columns = columns.iter().map(AsArray::as_string::<i32>).collect::<Vec<_>>();
         let text = |row: usize| {
             let column = columns.iter().find(|column| column.is_valid(row))?;
             Some(column.value(row))

@@ -108,7 +108,7 @@ mod tests {
                 match kind {
                     0 => number == 3,
                     1 => number != 3,
-                    2 => number % modulus == 0,
+                    2 => number.is_multiple_of(modulus),
                     _ => false,
                 }
             };

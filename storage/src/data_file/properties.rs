@@ -12,12 +12,13 @@
 //! | identifiers, fresh | dictionary: written fastest | none, as below |
 //! | identifiers, compacted | delta of lengths: equal values are neighbours | none |
 //! | `properties` | plain; zstd 6 once compacted | none |
-//! | members of `properties`, compacted | dictionary | none |
+//! | members of `properties`, compacted | dictionary, plain where it would be large | none |
 //! | everything else that people fill | dictionary | none: extremes are personal data |
 //!
 //! Where nothing else is said, fresh files are compressed by lz4, which costs half as much time to
 //! write and to read as zstd, and compacted ones by zstd 1.
 
+use super::members::is_member_column;
 use crate::event;
 use crate::log::action::SortedBy;
 use arrow::datatypes::Schema;
@@ -44,6 +45,9 @@ const FALSE_POSITIVES_FRESH: f64 = 0.001;
 /// The same of a compacted file, where the filter would otherwise be a tenth of the bytes: one byte
 /// per id instead of two. A large ingest looks at the ids of every row group in either case.
 const FALSE_POSITIVES_COMPACTED: f64 = 0.05;
+/// A member with more distinct text in a row group is written plain: its values hardly repeat, and a
+/// dictionary of them is held until the row group ends.
+const MEMBER_DICTIONARY_BYTES: usize = 128 * 1024;
 /// Compresses JSON by a quarter more than level 1, and is decoded faster.
 const PROPERTIES_LEVEL_COMPACTED: i32 = 6;
 
@@ -90,6 +94,11 @@ pub(super) fn writer_properties(
         for namespace in event::namespaces_of(schema) {
             builder = without_dictionary(builder, namespace, ids);
         }
+    }
+    let members = schema.fields().iter().filter(|field| is_member_column(field.name()));
+    for name in members.map(|field| field.name().as_str()) {
+        builder =
+            builder.set_column_dictionary_page_size_limit(name.into(), MEMBER_DICTIONARY_BYTES);
     }
     for name in [event::TS, event::IDENTIFIER_ID, event::EVENT] {
         builder = builder.set_column_statistics_enabled(name.into(), EnabledStatistics::Page);

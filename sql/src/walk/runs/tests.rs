@@ -1,3 +1,5 @@
+//! Tests of runs and of the partitions of their customers.
+
 use super::*;
 use crate::walk::partitions::Cursor;
 use habitue_storage::data_file::FileIndexBuilder;

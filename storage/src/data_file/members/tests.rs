@@ -1,3 +1,5 @@
+//! Texts are taken apart and come back as they were.
+
 use super::*;
 use arrow::array::{Array, AsArray, StringArray};
 use proptest::prelude::*;
