@@ -129,6 +129,7 @@ impl EventsTable {
             report: selection.report,
             statistics: if is_partial { statistics.to_inexact() } else { statistics },
             partitions: state.config().target_partitions().max(1),
+            may_keep: settings.customer_walk == CustomerWalk::On,
         });
         let walk = walk.await?;
         Ok(walk.map(|walk| Arc::new(walk) as Arc<dyn ExecutionPlan>))

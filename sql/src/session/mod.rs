@@ -158,7 +158,7 @@ impl Session {
 
     /// The snapshot that the settings ask for.
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        let as_of = Settings::of(self.context.state().config_options()).as_of;
+        let as_of = Settings::of(self.context.state_ref().read().config_options()).as_of;
         let store = self.database.store();
         Ok(match as_of {
             AsOf::Newest => store.snapshot().await?,

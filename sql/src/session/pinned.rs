@@ -3,6 +3,7 @@
 use crate::error::{Error, Named, Result};
 use crate::hot::HotColumns;
 use crate::segments::Members;
+use arrow::datatypes::Schema;
 use habitue_storage::catalog::{Catalog, SegmentDefinition};
 use habitue_storage::dictionary::Dictionary;
 use habitue_storage::identity::IdentityMap;
@@ -12,7 +13,7 @@ use habitue_storage::store::Store;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// A segment as a query names it: its name and, when one was asked for, its version.
 pub(crate) type SegmentKey = (String, Option<u64>);
@@ -30,6 +31,8 @@ pub(crate) struct Pinned {
     is_excerpt: bool,
     dictionary: OnceLock<Arc<Dictionary>>,
     segments: RwLock<HashMap<SegmentKey, Arc<Members>>>,
+    /// Whether earlier queries asked for columns of these names.
+    asked: Mutex<HashMap<Vec<String>, bool>>,
 }
 
 impl Pinned {
@@ -50,6 +53,7 @@ impl Pinned {
             is_excerpt: false,
             dictionary: OnceLock::new(),
             segments: RwLock::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -66,12 +70,24 @@ impl Pinned {
             is_excerpt: true,
             dictionary: OnceLock::new(),
             segments: RwLock::default(),
+            asked: Mutex::default(),
         }
     }
 
     /// Whether it has the rows of some files only.
     pub(crate) fn is_excerpt(&self) -> bool {
         self.is_excerpt
+    }
+
+    /// Whether earlier queries asked for these columns of the same files. One query asks once, however
+    /// often it reads them.
+    pub(crate) fn is_asked_again(&self, columns: &Schema) -> bool {
+        let names = columns.fields().iter().map(|field| field.name().clone()).collect();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked.entry(names).or_insert_with(|| {
+            let files = self.snapshot.data_files.keys().map(AsRef::as_ref).collect::<Vec<&str>>();
+            self.hot.is_wanted_again(&files.join("\n"), columns)
+        })
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -98,7 +98,7 @@ impl Prepared {
             ScalarValue::new_default(data_type)
         });
         let values = values.collect::<datafusion::error::Result<Vec<_>>>()?;
-        query.context().state().create_physical_plan(&plan.with_param_values(values)?).await?;
+        query.state().create_physical_plan(&plan.with_param_values(values)?).await?;
         Ok(())
     }
 

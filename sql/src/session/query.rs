@@ -10,7 +10,7 @@ use crate::statements::Effect;
 use crate::suggestion::nearest;
 use crate::{functions, segments, table_functions, tables};
 use chrono::{DateTime, Utc};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
@@ -23,6 +23,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct Query {
     context: SessionContext,
+    /// That of the context. It holds hundreds of functions, so it is copied once for a statement.
+    state: Arc<SessionState>,
     pinned: Arc<Pinned>,
     local_files: LocalFiles,
     deadline: Option<Deadline>,
@@ -31,17 +33,14 @@ pub(crate) struct Query {
 
 impl Query {
     pub(crate) fn new(session: &Session, pinned: Arc<Pinned>) -> Result<Self> {
-        let base = session.context().state();
+        let mut state = session.context().state();
         let catalog = Arc::new(HabitueCatalog::new(
             pinned.clone(),
             session.temporary().clone(),
-            base.catalog_list().catalog(CATALOG),
+            state.catalog_list().catalog(CATALOG),
         ));
-        let catalogs = catalogs_with(base.catalog_list().as_ref(), catalog.clone());
-        let state = SessionStateBuilder::new_from_existing(base)
-            .with_session_id(session.context().session_id())
-            .with_catalog_list(catalogs)
-            .build();
+        let catalogs = catalogs_with(state.catalog_list().as_ref(), catalog.clone());
+        state.register_catalog_list(catalogs);
         let mut context = SessionContext::new_with_state(state);
         let local_files = match session.options().rights.allow(Effect::Files) {
             true => session.database().options().local_files,
@@ -57,7 +56,8 @@ impl Query {
         catalog.plan_views_in(&context);
         let deadline = session.options().statement_time_max.map(Deadline::after);
         let turns = session.options().turns.clone();
-        Ok(Self { context, pinned, local_files, deadline, turns })
+        let state = Arc::new(context.state());
+        Ok(Self { context, state, pinned, local_files, deadline, turns })
     }
 
     pub(crate) fn pinned(&self) -> &Arc<Pinned> {
@@ -69,6 +69,11 @@ impl Query {
         &self.context
     }
 
+    /// What statements are planned with.
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
     /// Plans a statement and reads what it needs.
     pub(crate) async fn plan(&self, statement: Statement) -> Result<LogicalPlan> {
         match self.deadline {
@@ -78,7 +83,7 @@ impl Query {
     }
 
     async fn plan_in_time(&self, statement: Statement) -> Result<LogicalPlan> {
-        let planned = self.context.state().statement_to_plan(statement).await;
+        let planned = self.state.statement_to_plan(statement).await;
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Err(self.with_known_tables(Error::from(error)).await),
@@ -121,7 +126,7 @@ impl Query {
 
     /// The context's state, in which `now()` is this time.
     pub(crate) fn state_at(&self, now: DateTime<Utc>) -> SessionState {
-        let mut state = self.context.state();
+        let mut state = self.state.as_ref().clone();
         state.execution_props_mut().query_execution_start_time = Some(now);
         state
     }
@@ -153,7 +158,7 @@ impl Query {
             };
             return self.execute(plan).await;
         }
-        let state = self.context.state();
+        let state = &self.state;
         let plan = state.create_physical_plan(&plan).await?;
         let length = length_of(plan.as_ref());
         let turn = turns.take(length).await;
@@ -168,9 +173,8 @@ impl Query {
             let frame = self.context.execute_logical_plan(plan).await?;
             return Ok(frame.execute_stream().await?);
         }
-        let state = self.context.state();
-        let plan = state.create_physical_plan(&plan).await?;
-        self.start(plan, &state)
+        let plan = self.state.create_physical_plan(&plan).await?;
+        self.start(plan, &self.state)
     }
 
     /// Starts a plan of a statement that changes something; on a server that counts as long.

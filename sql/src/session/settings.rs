@@ -32,9 +32,11 @@ pub(crate) enum Pruning {
 /// Whether queries may walk from customer to customer over hot columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CustomerWalk {
-    /// Where memory allows.
+    /// Where memory allows; columns that are wanted again are kept.
     #[default]
     On,
+    /// The same, but each query reads its columns itself and keeps nothing.
+    Once,
     /// Never: everything is read from Parquet; answers are the same.
     Off,
 }
@@ -98,8 +100,9 @@ impl Settings {
     fn set_customer_walk(&mut self, value: &str) -> Result<()> {
         self.customer_walk = match value.to_ascii_lowercase().as_str() {
             "on" | "true" | "" | "default" => CustomerWalk::On,
+            "once" => CustomerWalk::Once,
             "off" | "false" => CustomerWalk::Off,
-            _ => return Err(refused(CUSTOMER_WALK, value, "on or off").into()),
+            _ => return Err(refused(CUSTOMER_WALK, value, "on, once or off").into()),
         };
         Ok(())
     }
@@ -162,6 +165,7 @@ impl ExtensionOptions for Settings {
         };
         let customer_walk = match self.customer_walk {
             CustomerWalk::On => "on",
+            CustomerWalk::Once => "once",
             CustomerWalk::Off => "off",
         };
         let entry = |key: &str, value, description| ConfigEntry {
@@ -173,7 +177,11 @@ impl ExtensionOptions for Settings {
             entry(AS_OF_VERSION, version, "the version that queries read; empty is the newest"),
             entry(AS_OF_TIMESTAMP, timestamp, "queries read what was committed by this time"),
             entry(PRUNING, Some(pruning.into()), "off reads everything and filters afterwards"),
-            entry(CUSTOMER_WALK, Some(customer_walk.into()), "off reads Parquet for every query"),
+            entry(
+                CUSTOMER_WALK,
+                Some(customer_walk.into()),
+                "once keeps no columns for later queries, off reads Parquet row by row",
+            ),
         ]
     }
 }

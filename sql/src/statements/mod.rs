@@ -199,7 +199,7 @@ pub(crate) async fn run(
 
 /// What is written follows the newest version, so a session that reads an old one cannot write.
 pub(crate) fn ensure_newest(session: &Session) -> Result<()> {
-    let as_of = Settings::of(session.context().state().config_options()).as_of;
+    let as_of = Settings::of(session.context().state_ref().read().config_options()).as_of;
     match as_of {
         AsOf::Newest => Ok(()),
         AsOf::Version(_) | AsOf::Timestamp(_) => Err(Error::invalid(

@@ -65,22 +65,8 @@ impl Arrangement {
         let name = name_of(&files, &identities, partitions);
         let of_partitions = runs.partitions(partitions, spreads)?;
         let customers = Arc::new(of_partitions.others().to_vec());
-        let all = customers.iter().flatten();
-        let owners = all.map(|&customer| Owner::Customer(customer)).chain([Owner::Nobody]);
-        let mut spans = vec![(0, 0); runs.customers() as usize + 1];
-        let mut free = 0_u32;
-        for owner in owners {
-            let rows = runs.of(owner).map(|run| u64::from(run.rows)).sum::<u64>();
-            let after = u32::try_from(u64::from(free) + rows);
-            let Ok(after) = after else {
-                return Ok(None);
-            };
-            spans[owner.place(runs.customers() as usize)] = (free, after - free);
-            free = after;
-        }
-        let (standing, making) = (Mutex::default(), tokio::sync::Mutex::default());
-        let rows = free;
-        Ok(Some(Self {
+        let spans = spans_of(&customers, runs);
+        Ok(spans.map(|(spans, rows)| Self {
             name,
             files,
             identities,
@@ -88,8 +74,8 @@ impl Arrangement {
             spans,
             rows,
             customers,
-            standing,
-            making,
+            standing: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -133,6 +119,11 @@ impl Arrangement {
             standing: Mutex::default(),
             making: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// The same customers with rows that were picked out of the files, which have these runs.
+    pub(crate) fn of_picked(&self, name: Arc<str>, runs: &CustomerRuns) -> Option<Self> {
+        self.with_spans(name, spans_of(&self.customers, runs)?.0)
     }
 
     /// How much memory it takes, without its columns.
@@ -214,13 +205,19 @@ impl Arrangement {
     }
 
     /// For each row of the arrangement its row in the files put one after the other. `runs` are
-    /// those of the files; `times` the times of all their rows.
-    pub(crate) fn order(&self, runs: &CustomerRuns, times: &[i64], threads: usize) -> Vec<u32> {
-        let mut first_rows = Vec::with_capacity(self.files.len());
-        let mut rows = 0_u32;
-        for file in &self.files {
-            first_rows.push(rows);
-            rows += u32::try_from(file.rows).unwrap_or(u32::MAX);
+    /// those of the files, which have so many rows each; `times` the times of all their rows.
+    pub(crate) fn order(
+        &self,
+        runs: &CustomerRuns,
+        rows: &[usize],
+        times: &[i64],
+        threads: usize,
+    ) -> Vec<u32> {
+        let mut first_rows = Vec::with_capacity(rows.len());
+        let mut before = 0_u32;
+        for &rows in rows {
+            first_rows.push(before);
+            before += u32::try_from(rows).unwrap_or(u32::MAX);
         }
         let span = |owner: &Owner| self.spans[owner.place(runs.customers() as usize)];
         let owners = self.customers.iter().flatten().map(|&customer| Owner::Customer(customer));
@@ -247,6 +244,22 @@ impl Arrangement {
         });
         order
     }
+}
+
+/// Where the rows of these customers, by partition, come to stand one after the other, and behind them
+/// those of nobody; and how many there are. `None` when they are too many to be numbered.
+fn spans_of(customers: &[Vec<u32>], runs: &CustomerRuns) -> Option<(Vec<(u32, u32)>, u32)> {
+    let all = customers.iter().flatten();
+    let owners = all.map(|&customer| Owner::Customer(customer)).chain([Owner::Nobody]);
+    let mut spans = vec![(0, 0); runs.customers() as usize + 1];
+    let mut free = 0_u32;
+    for owner in owners {
+        let rows = runs.of(owner).map(|run| u64::from(run.rows)).sum::<u64>();
+        let after = u32::try_from(u64::from(free) + rows).ok()?;
+        spans[owner.place(runs.customers() as usize)] = (free, after - free);
+        free = after;
+    }
+    Some((spans, free))
 }
 
 /// The rows of one customer in order of time; at equal times in that of the files.

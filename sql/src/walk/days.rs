@@ -1,16 +1,18 @@
 //! Days of customers: of all rows that a customer has on one day with the same labels, the first.
 //!
 //! Who only asks on which days somebody was there, or in which weeks, gets the same answer from
-//! these rows as from all of them. They are made of an [`Arrangement`] once its columns are kept,
-//! and stand in its place from then on; files that came later are walked beside them as they are.
+//! these rows as from all of them. They are made of the columns of an [`Arrangement`] when these are
+//! kept, or picked out of its files, and stand in its place from then on; files that came later are
+//! walked beside them as they are.
 
-use crate::hot::{HotColumn, HotColumns, Labels, Wanted, arranged};
+use crate::hot::{HotColumn, HotColumns, Labels, Wanted, arranged, times_of_all};
 use crate::walk::arrangement::Arrangement;
-use crate::walk::exec::WalkSource;
-use crate::walk::files::{LoadedFiles, WalkPart, joined};
+use crate::walk::exec::{WalkSource, Walked};
+use crate::walk::files::{WalkPart, joined};
+use crate::walk::picked::{Picker, Picking};
 use crate::walk::plan::runs_of;
-use crate::walk::runs::CustomerRuns;
-use arrow::datatypes::Schema;
+use crate::walk::runs::{Owner, Run};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use std::ops::Range;
@@ -34,19 +36,6 @@ pub(crate) struct Days {
     walked: OnceCell<Walked>,
 }
 
-/// What is walked.
-#[derive(Clone)]
-pub(crate) struct Walked {
-    pub(crate) files: Arc<LoadedFiles>,
-    pub(crate) runs: Arc<CustomerRuns>,
-}
-
-impl std::fmt::Debug for Walked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Walked")
-    }
-}
-
 impl Days {
     pub(crate) fn new(columns: Vec<usize>) -> Self {
         Self { columns, walked: OnceCell::new() }
@@ -54,67 +43,56 @@ impl Days {
 
     /// The days of what is arranged, and all rows of other files; all rows where most rows are the
     /// only ones of their day, or memory is too small.
-    pub(crate) async fn walked(&self, source: &WalkSource, all: Walked) -> Result<Walked> {
-        let made = self.walked.get_or_try_init(|| self.made(source, all));
+    pub(crate) async fn walked(&self, source: &WalkSource) -> Result<Walked> {
+        let made = self.walked.get_or_try_init(|| self.made(source));
         made.await.cloned()
     }
 
-    async fn made(&self, source: &WalkSource, all: Walked) -> Result<Walked> {
-        let Some(WalkPart::Arranged(arrangement)) = source.files.parts.first() else {
-            return Ok(all);
+    async fn made(&self, source: &WalkSource) -> Result<Walked> {
+        let Some((days, columns)) = self.days(source).await? else {
+            return source.whole().await;
         };
-        let schema = source.files.schema.project(&self.columns)?;
+        let mut parts = source.files.parts.clone();
+        parts[0] = WalkPart::Arranged(days);
+        let runs = runs_of(&source.pinned, &parts).await.map_err(DataFusionError::from)?;
+        let Some(runs) = runs else {
+            return source.whole().await;
+        };
+        let others = source.files.clone().load_from(1).await?;
+        let of_days = self.columns.iter().copied().zip(columns);
+        Ok(Walked { files: Arc::new(others.with_first_part(of_days)), runs })
+    }
+
+    /// Those that are kept, or new ones.
+    async fn days(&self, source: &WalkSource) -> Result<Option<MadeDays>> {
+        let Some(WalkPart::Arranged(arrangement)) = source.files.parts.first() else {
+            return Ok(None);
+        };
+        let schema = Arc::new(source.files.schema.project(&self.columns)?);
         let name = name_of(arrangement, &schema);
         let hot = &source.files.hot;
         if hot.runs().are_days_vain(&name) {
-            return Ok(all);
+            return Ok(None);
         }
         // Somebody else may be making the same.
         let _making = arrangement.making.lock().await;
         let known = hot.runs().days(&name);
-        let columns = known.as_ref().and_then(|_| kept(hot, &name, &schema));
-        let (days, columns) = match (known, columns) {
-            (Some(days), Some(columns)) => (days, columns),
-            _ => match self.make(source, arrangement, &name, &all).await? {
-                Some(made) => made,
-                None => return Ok(all),
-            },
+        if let Some(days) = known
+            && let Some(columns) = kept(hot, &name, &schema)
+        {
+            return Ok(Some((days, columns)));
+        }
+        let made = match kept(hot, arrangement.name(), &schema) {
+            Some(columns) => of_arranged(source, arrangement, &name, columns).await?,
+            None => of_files(source, arrangement, &name, &schema).await?,
         };
-        let mut parts = source.files.parts.clone();
-        parts[0] = WalkPart::Arranged(days);
-        let Some(runs) = runs_of(&source.pinned, &parts).await.map_err(DataFusionError::from)?
-        else {
-            return Ok(all);
-        };
-        let of_days = self.columns.iter().copied().zip(columns);
-        Ok(Walked { files: Arc::new(all.files.with_first_part(of_days)), runs })
-    }
-
-    async fn make(
-        &self,
-        source: &WalkSource,
-        arrangement: &Arc<Arrangement>,
-        name: &Arc<str>,
-        all: &Walked,
-    ) -> Result<Option<(Arc<Arrangement>, Vec<Arc<HotColumn>>)>> {
-        let columns = self.columns.iter().map(|&column| all.files.column(column)[0].clone());
-        let Some(columns) = columns.collect::<Option<Vec<_>>>() else {
-            return Ok(None);
-        };
-        let (threads, name) = (source.files.threads, name.clone());
-        let (arranged, path) = (arrangement.clone(), name.clone());
-        let hot = &source.files.hot;
-        let Some(_passing) = hot.reserve(arrangement.rows() as usize * size_of::<u32>()) else {
-            return Ok(None);
-        };
-        let made =
-            SpawnedTask::spawn_blocking(move || days_of(&arranged, &path, &columns, threads));
-        let Some((days, made)) = made.join().await.map_err(joined)? else {
-            hot.runs().keep_vain_days(name);
+        let Made::Days(days, columns) = made else {
+            if matches!(made, Made::TooMany) {
+                hot.runs().keep_vain_days(name);
+            }
             return Ok(None);
         };
         let days = Arc::new(days);
-        let schema = source.files.schema.project(&self.columns)?;
         let wanted = Wanted { path: name, rows: u64::from(days.rows()), is_made: false };
         let (Ok(room), Some(memory)) =
             (hot.room(std::slice::from_ref(&wanted), &schema), hot.reserve(days.bytes()))
@@ -122,12 +100,79 @@ impl Days {
             return Ok(None);
         };
         hot.runs().keep_days(days.clone(), memory);
-        let made = made.into_iter().map(Arc::new).collect::<Vec<_>>();
-        for (column, field) in made.iter().zip(schema.fields()) {
+        let columns = columns.into_iter().map(Arc::new).collect::<Vec<_>>();
+        for (column, field) in columns.iter().zip(schema.fields()) {
             room.fill(&wanted, field.name(), column.clone());
         }
-        Ok(Some((days, made)))
+        Ok(Some((days, columns)))
     }
+}
+
+/// Days and their columns.
+type MadeDays = (Arc<Arrangement>, Vec<Arc<HotColumn>>);
+
+/// What comes of making days.
+enum Made {
+    Days(Arrangement, Vec<HotColumn>),
+    /// Hardly two rows are of the same day.
+    TooMany,
+    /// Memory is too small now.
+    NoRoom,
+}
+
+/// Days of columns that are arranged.
+async fn of_arranged(
+    source: &WalkSource,
+    arrangement: &Arc<Arrangement>,
+    name: &Arc<str>,
+    columns: Vec<Arc<HotColumn>>,
+) -> Result<Made> {
+    let (threads, arrangement, name) = (source.files.threads, arrangement.clone(), name.clone());
+    let bytes = arrangement.rows() as usize * size_of::<u32>();
+    let Some(_passing) = source.files.hot.reserve(bytes) else {
+        return Ok(Made::NoRoom);
+    };
+    let made = SpawnedTask::spawn_blocking(move || days_of(&arrangement, &name, &columns, threads));
+    let made = made.join().await.map_err(joined)?;
+    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(days, columns)))
+}
+
+/// Days of columns that stand in files still: only the rows that are needed are arranged.
+async fn of_files(
+    source: &WalkSource,
+    arrangement: &Arc<Arrangement>,
+    name: &Arc<str>,
+    schema: &SchemaRef,
+) -> Result<Made> {
+    let picker = Picker {
+        store: source.files.store.clone(),
+        hot: source.files.hot.clone(),
+        identities: arrangement.identities().clone(),
+        schema: schema.clone(),
+        picking: Picking::FirstOfDay((0..schema.fields().len()).collect()),
+        threads: source.files.threads,
+    };
+    if !picker.fits(arrangement.files()) {
+        return Ok(Made::NoRoom);
+    }
+    let rows_max = arrangement.rows() as usize / WORTH_PART;
+    let Some(picked) = picker.pick(arrangement.files(), rows_max).await? else {
+        return Ok(Made::TooMany);
+    };
+    let (threads, arrangement, name) = (source.files.threads, arrangement.clone(), name.clone());
+    let made = SpawnedTask::spawn_blocking(move || {
+        let days = arrangement.of_picked(name, &picked.runs)?;
+        let by_column = |column: usize| {
+            picked.columns.iter().map(|file| file[column].clone()).collect::<Vec<_>>()
+        };
+        let times = times_of_all(&by_column(0));
+        let order = days.order(&picked.runs, &picked.rows, &times, threads);
+        let columns = (0..picked.columns.first()?.len())
+            .map(|column| arranged(&by_column(column), &picked.rows, &order, order.len(), threads));
+        Some((days, columns.collect::<Option<Vec<_>>>()?))
+    });
+    let made = made.join().await.map_err(joined)?;
+    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(days, columns)))
 }
 
 fn name_of(arrangement: &Arrangement, schema: &Schema) -> Arc<str> {
@@ -170,8 +215,7 @@ fn first_rows(
     labels: &[&Labels],
     threads: usize,
 ) -> Option<(Vec<u32>, Spans)> {
-    let mut values = labels.iter().map(|labels| labels.values().len().max(1));
-    let tuples = values.try_fold(1_usize, usize::checked_mul).filter(|&all| all <= TUPLES_MAX)?;
+    let tuples = tuples_of(labels)?;
     let mut owners = (0..spans.len()).filter(|&place| spans[place].1 > 0).collect::<Vec<_>>();
     owners.sort_unstable_by_key(|&place| spans[place].0);
     let part = owners.len().div_ceil(threads.max(1)).max(1);
@@ -206,6 +250,26 @@ fn first_rows(
         start += count;
     }
     (rows.len() * WORTH_PART <= times.len()).then_some((rows, days))
+}
+
+/// The rows of a file that are the first of their customer, day and labels, ascending. `runs` says
+/// whose its rows are, one after the other; the first of `columns` are its times, the others labels.
+pub(super) fn first_rows_of_file(runs: &[(Owner, Run)], columns: &[Arc<HotColumn>]) -> Vec<u32> {
+    let (times, labels) = columns.split_at(columns.len().min(1));
+    let times = times.first().map_or(&[][..], |column| column.times());
+    let labels = labels.iter().filter_map(|column| column.labels()).collect::<Vec<_>>();
+    let Some(tuples) = tuples_of(&labels) else {
+        return (0..times.len() as u32).collect();
+    };
+    let mut first = FirstRows::new(times, &labels, tuples);
+    runs.iter().for_each(|(_, run)| first.of_span((run.start, run.rows)));
+    first.found
+}
+
+/// How many tuples of labels there may be; `None` when they are too many.
+fn tuples_of(labels: &[&Labels]) -> Option<usize> {
+    let mut values = labels.iter().map(|labels| labels.values().len().max(1));
+    values.try_fold(1_usize, usize::checked_mul).filter(|&all| all <= TUPLES_MAX)
 }
 
 /// Looks for the first rows of days.

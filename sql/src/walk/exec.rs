@@ -1,13 +1,14 @@
 //! The plan node of the walk.
 
 use crate::events::PruningReport;
-use crate::hot::{ColumnKind, Fit};
+use crate::hot::ColumnKind;
 use crate::session::Pinned;
 use crate::walk::batch::BatchMaker;
-use crate::walk::days::{Days, Walked};
-use crate::walk::files::{WalkFiles, WalkPart};
+use crate::walk::days::Days;
+use crate::walk::files::{LoadedFiles, WalkFiles, WalkPart};
 use crate::walk::output::{AllLabels, LabelExpression, WalkColumn};
 use crate::walk::owned::OwnedRows;
+use crate::walk::picked::{Picked, Picker, Picking};
 use crate::walk::row_test::RowTest;
 use crate::walk::runs::CustomerRuns;
 use crate::walk::segments::{Segments, Walker};
@@ -33,6 +34,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use roaring::RoaringBitmap;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Events customer by customer, each customer's in order of time.
 #[derive(Clone)]
@@ -50,7 +52,7 @@ pub(crate) struct CustomerWalkExec {
 pub(crate) struct WalkSource {
     pub(crate) pinned: Arc<Pinned>,
     pub(crate) report: PruningReport,
-    pub(crate) runs: Arc<CustomerRuns>,
+    pub(crate) rows: WalkRows,
     pub(crate) files: Arc<WalkFiles>,
     /// The customers whose rows are wanted; `None` is everybody.
     pub(crate) customers: Option<Arc<RoaringBitmap>>,
@@ -59,6 +61,79 @@ pub(crate) struct WalkSource {
     /// The place of `ts` among the columns that are read.
     pub(crate) ts: Option<usize>,
     pub(crate) partitions: usize,
+}
+
+/// Where the rows of a walk are found.
+pub(crate) enum WalkRows {
+    /// Among all rows of the parts, where the runs say.
+    Whole(Arc<CustomerRuns>),
+    /// Files are read for those that pass the filters.
+    Picked { picker: Picker, walked: OnceCell<Walked> },
+}
+
+/// What is walked.
+#[derive(Clone)]
+pub(crate) struct Walked {
+    pub(crate) files: Arc<LoadedFiles>,
+    pub(crate) runs: Arc<CustomerRuns>,
+}
+
+impl fmt::Debug for Walked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Walked")
+    }
+}
+
+impl WalkSource {
+    /// All rows, or those that pass the filters.
+    pub(super) async fn whole(&self) -> Result<Walked> {
+        match &self.rows {
+            WalkRows::Whole(runs) => {
+                Ok(Walked { files: self.files.clone().load().await?, runs: runs.clone() })
+            }
+            WalkRows::Picked { picker, walked } => {
+                walked.get_or_try_init(|| self.picked(picker)).await.cloned()
+            }
+        }
+    }
+
+    async fn picked(&self, picker: &Picker) -> Result<Walked> {
+        let files = self.files.files().cloned().collect::<Vec<_>>();
+        let picked = picker.pick(&files, usize::MAX).await?;
+        let nothing = || DataFusionError::Internal("rows of a walk were not picked".into());
+        let Picked { columns, runs, memory, .. } = picked.ok_or_else(nothing)?;
+        let files = LoadedFiles::of_parts(&columns, Arc::new(memory));
+        Ok(Walked { files: Arc::new(files), runs: Arc::new(runs) })
+    }
+
+    fn is_picked(&self) -> bool {
+        matches!(self.rows, WalkRows::Picked { .. })
+    }
+
+    fn picks_all(&self) -> bool {
+        matches!(&self.rows, WalkRows::Picked { picker, .. } if picker.picks_all())
+    }
+
+    /// The same where only the first row of each day is picked, by the places of times and labels;
+    /// `None` when not all rows are picked.
+    fn of_picked_days(&self, columns: &[usize]) -> Option<Self> {
+        let WalkRows::Picked { picker, .. } = &self.rows else {
+            return None;
+        };
+        let picking = Picking::FirstOfDay(columns.to_vec());
+        let picker = Picker { picking, ..picker.clone() };
+        let rows = WalkRows::Picked { picker, walked: OnceCell::new() };
+        Some(Self {
+            pinned: self.pinned.clone(),
+            report: self.report,
+            rows,
+            files: self.files.clone(),
+            customers: self.customers.clone(),
+            filters: self.filters.clone(),
+            ts: self.ts,
+            partitions: self.partitions,
+        })
+    }
 }
 
 impl CustomerWalkExec {
@@ -92,18 +167,16 @@ impl CustomerWalkExec {
         Self::new(self.source.clone(), schema, columns, statistics)
     }
 
-    /// The times between which all rows are that are arranged, with all columns kept; `None` where
-    /// not all are.
-    pub(super) fn arranged_times(&self) -> Option<(i64, i64)> {
-        let files = &self.source.files;
-        let Some(WalkPart::Arranged(arrangement)) = files.parts.first() else {
-            return None;
+    /// The times between which all rows are of which some may be left out by [`Self::by_day`].
+    pub(super) fn times(&self) -> Option<(i64, i64)> {
+        let files = match self.source.files.parts.first()? {
+            WalkPart::Arranged(arrangement) => arrangement.files().iter().collect::<Vec<_>>(),
+            _ if self.source.picks_all() => self.source.files.files().collect(),
+            _ => return None,
         };
-        let wanted = files.parts.first().and_then(WalkPart::wanted)?;
-        let is_kept = files.hot.fits(&[wanted], &files.schema) == Fit::AllKept;
-        let first = arrangement.files().iter().map(|file| file.ts_min_us).min();
-        let last = arrangement.files().iter().map(|file| file.ts_max_us).max();
-        first.zip(last).filter(|_| is_kept)
+        let first = files.iter().map(|file| file.ts_min_us).min();
+        let last = files.iter().map(|file| file.ts_max_us).max();
+        first.zip(last)
     }
 
     /// A walk that may leave out rows of a customer that are not the first of their day with the
@@ -130,7 +203,10 @@ impl CustomerWalkExec {
                 _ => return None,
             }
         }
-        Some(Self { days: Some(Arc::new(Days::new(columns))), ..self.clone() })
+        Some(match self.source.of_picked_days(&columns) {
+            Some(source) => Self { source: Arc::new(source), ..self.clone() },
+            None => Self { days: Some(Arc::new(Days::new(columns))), ..self.clone() },
+        })
     }
 
     /// The rows of a partition with whose they are. When it is not read, the column of customers
@@ -161,11 +237,13 @@ impl CustomerWalkExec {
         let rows = context.session_config().batch_size();
         let walk = self.clone();
         let made = async move {
-            let files = walk.source.files.clone().load().await?;
-            let mut walked = Walked { files, runs: walk.source.runs.clone() };
-            if let Some(days) = &walk.days {
-                walked = days.walked(&walk.source, walked).await?;
-            }
+            let walked = match &walk.days {
+                Some(days) => days.walked(&walk.source).await?,
+                None => walk.source.whole().await?,
+            };
+            // Who waited for this partition to read the columns runs on this thread next, or not before
+            // this partition is at its end: the other threads cannot take it.
+            tokio::task::yield_now().await;
             let files = &walked.files;
             let columns = walk.columns.iter();
             let maker = BatchMaker::new(walk.schema(), files.clone(), columns, reads_customer)?;
@@ -189,7 +267,9 @@ impl CustomerWalkExec {
         let customers = source.customers.clone();
         let mut walker = Walker::new(runs.clone(), partitions, partition, customers, files.clone());
         walker.times = ts_place(&self.columns, source.ts).and(source.ts);
-        for tests in &source.filters {
+        // What was picked has passed them.
+        let filters = source.filters.iter().filter(|_| !source.is_picked());
+        for tests in filters {
             let test = |test: &LabelExpression| {
                 let labels = AllLabels::of(files, test.column);
                 Ok(RowTest::new(test.column, labels.passes(test.expression.as_ref())?))
@@ -258,7 +338,14 @@ impl DisplayAs for CustomerWalkExec {
         if source.files.is_arranged() {
             write!(f, ", arranged")?;
         }
-        if self.days.is_some() {
+        let picks_days = match &source.rows {
+            WalkRows::Picked { picker, .. } => {
+                write!(f, ", picked from files")?;
+                picker.picks_days()
+            }
+            WalkRows::Whole(_) => false,
+        };
+        if picks_days || self.days.is_some() {
             write!(f, ", by day")?;
         }
         let names = self.schema();

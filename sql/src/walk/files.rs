@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use habitue_storage::event::{TS, file_schema};
 use habitue_storage::log::action::DataFile;
 use habitue_storage::store::Store;
+use std::any::Any;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -59,7 +60,7 @@ pub(crate) struct LoadedFiles {
     columns: Vec<Vec<Option<Arc<HotColumn>>>>,
     is_read: Vec<bool>,
     /// The memory of columns that are this query's own.
-    _room: Arc<Room>,
+    _memory: Arc<dyn Any + Send + Sync>,
 }
 
 impl WalkFiles {
@@ -73,6 +74,14 @@ impl WalkFiles {
         Self { store, hot, parts, schema, threads, loaded: OnceCell::new() }
     }
 
+    /// The files that are read as they are.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.parts.iter().filter_map(|part| match part {
+            WalkPart::File(file) => Some(file),
+            _ => None,
+        })
+    }
+
     /// Whether files are read in the order of the walk.
     pub(crate) fn is_arranged(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, WalkPart::Arranged(_)))
@@ -84,11 +93,21 @@ impl WalkFiles {
     }
 
     async fn load_all(self: Arc<Self>) -> Result<Arc<LoadedFiles>> {
-        let wanted = self.parts.iter().filter_map(WalkPart::wanted).collect::<Vec<_>>();
+        Ok(Arc::new(self.load_from(0).await?))
+    }
+
+    /// The columns of the parts from this one on; of those before it there is nothing.
+    pub(crate) async fn load_from(self: Arc<Self>, first: usize) -> Result<LoadedFiles> {
+        let wanted = self.parts[first..].iter().filter_map(WalkPart::wanted).collect::<Vec<_>>();
         let room = Arc::new(self.hot.room(&wanted, &self.schema)?);
         let load = |place: usize| {
             let (files, room) = (self.clone(), room.clone());
-            in_background(async move { files.load_part(place, &room).await })
+            in_background(async move {
+                match place < first {
+                    true => Ok(Vec::new()),
+                    false => files.load_part(place, &room).await,
+                }
+            })
         };
         let loads = stream::iter(0..self.parts.len()).map(load).buffered(self.threads.max(1));
         let by_part = loads.try_collect::<Vec<_>>().await?;
@@ -96,7 +115,7 @@ impl WalkFiles {
             .map(|column| by_part.iter().map(|part| part.get(column).cloned()).collect())
             .collect();
         let is_read = self.parts.iter().map(|part| !matches!(part, WalkPart::Skipped)).collect();
-        Ok(Arc::new(LoadedFiles { columns, is_read, _room: room }))
+        Ok(LoadedFiles { columns, is_read, _memory: room })
     }
 
     async fn load_part(&self, place: usize, room: &Room) -> Result<Vec<Arc<HotColumn>>> {
@@ -204,7 +223,9 @@ impl Making<'_> {
         let threads = self.files.threads;
         let order = SpawnedTask::spawn_blocking(move || {
             let times = times_of_all(&times.into_iter().flatten().collect::<Vec<_>>());
-            (HotColumn::Order(arrangement.order(&runs, &times, threads)), times)
+            let rows = arrangement.files().iter().map(|file| file.rows as usize);
+            let order = arrangement.order(&runs, &rows.collect::<Vec<_>>(), &times, threads);
+            (HotColumn::Order(order), times)
         });
         let (order, times) = order.join().await.map_err(joined)?;
         let order = Arc::new(order);
@@ -223,7 +244,8 @@ impl Making<'_> {
     }
 }
 
-async fn columns_of_file(
+/// Columns of a file: those that are kept, and others decoded for the moment.
+pub(super) async fn columns_of_file(
     hot: Arc<HotColumns>,
     store: Store,
     file: DataFile,
@@ -258,16 +280,27 @@ impl LoadedFiles {
         &self.columns[column]
     }
 
-    /// The same with other columns of the first part, by their places; of columns without another
-    /// one that part has nothing.
-    pub(crate) fn with_first_part(
-        &self,
-        others: impl Iterator<Item = (usize, Arc<HotColumn>)>,
+    /// Parts that were read in another way, each with all columns, and the memory that they take.
+    pub(crate) fn of_parts(
+        by_part: &[Vec<Arc<HotColumn>>],
+        memory: Arc<dyn Any + Send + Sync>,
     ) -> Self {
-        let mut columns = self.columns.clone();
-        columns.iter_mut().for_each(|column| column[0] = None);
-        others.for_each(|(place, column)| columns[place][0] = Some(column));
-        Self { columns, is_read: self.is_read.clone(), _room: self._room.clone() }
+        let columns = by_part.first().map_or(0, Vec::len);
+        let column = |column: usize| by_part.iter().map(|part| part.get(column).cloned()).collect();
+        Self {
+            columns: (0..columns).map(column).collect(),
+            is_read: vec![true; by_part.len()],
+            _memory: memory,
+        }
+    }
+
+    /// The same with these columns as the first part, by their places.
+    pub(crate) fn with_first_part(
+        mut self,
+        columns: impl Iterator<Item = (usize, Arc<HotColumn>)>,
+    ) -> Self {
+        columns.for_each(|(place, column)| self.columns[place][0] = Some(column));
+        self
     }
 
     /// Whether a part has rows that are wanted.

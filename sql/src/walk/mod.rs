@@ -38,6 +38,7 @@ mod label_columns;
 mod output;
 mod owned;
 mod partitions;
+mod picked;
 mod places;
 mod plan;
 mod row_test;

@@ -114,7 +114,7 @@ impl Spreads {
         {
             return Ok(known.clone());
         }
-        let (new, of_nobody) = hashed(known_customers..customers, count)?;
+        let (new, of_nobody) = hashed_by_all(known_customers..customers, count)?;
         let mut of_customer = Vec::with_capacity(customers as usize);
         of_customer.extend(known.iter().flat_map(|known| &known.of_customer));
         of_customer.extend(new);
@@ -125,6 +125,26 @@ impl Spreads {
         by_count.insert(count, spread.clone());
         Ok(spread)
     }
+}
+
+/// The same as [`hashed`], on as many threads as there are partitions.
+fn hashed_by_all(customers: Range<u32>, count: usize) -> Result<(Vec<u16>, u16)> {
+    let part = customers.len().div_ceil(count).max(1);
+    let starts = customers.clone().step_by(part);
+    let parts = std::thread::scope(|scope| {
+        let hash = |start: u32| {
+            let part = start..customers.end.min(start.saturating_add(part as u32));
+            scope.spawn(move || hashed(part, count))
+        };
+        let parts = starts.map(hash).collect::<Vec<_>>();
+        parts.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let (mut all, of_nobody) = hashed(0..0, count)?;
+    for part in parts {
+        // A panic there is one here.
+        all.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?.0);
+    }
+    Ok((all, of_nobody))
 }
 
 /// The partitions of numbers and that of NULL, by the engine's own partitioner: so that the walk may
@@ -180,5 +200,6 @@ mod tests {
         let (all, nobody) = hashed(0..1000, 5).unwrap();
         let (late, of_nobody) = hashed(400..1000, 5).unwrap();
         assert_eq!((&all[400..], nobody), (late.as_slice(), of_nobody));
+        assert_eq!(hashed_by_all(400..1000, 5).unwrap(), (late, of_nobody));
     }
 }

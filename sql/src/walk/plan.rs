@@ -6,9 +6,10 @@ use crate::hot::{ColumnKind, Fit};
 use crate::session::Pinned;
 use crate::walk::arrangement::{Arrangement, FirstRuns};
 use crate::walk::cache::RunsKey;
-use crate::walk::exec::{CustomerWalkExec, WalkSource};
+use crate::walk::exec::{CustomerWalkExec, WalkRows, WalkSource};
 use crate::walk::files::{WalkFiles, WalkPart, in_background};
 use crate::walk::output::{LabelExpression, WalkColumn};
+use crate::walk::picked::{Picker, Picking};
 use crate::walk::runs::{CustomerRuns, IndexedFile, has_split_groups};
 use crate::walk::sample::{members_are_labels, rows_that_pass};
 use arrow::array::{Array, AsArray};
@@ -23,13 +24,14 @@ use habitue_storage::store::{INDEXES_AT_ONCE, Store};
 use roaring::RoaringBitmap;
 use std::collections::HashSet;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// A query that would read less than one row in so many does not fill memory for the next one.
 const SMALL_PART: u64 = 16;
 /// The same when it reads the labels of all rows and little else of most.
 const SMALL_PART_OF_LABELS: u64 = 8;
 /// With fewer events it does not matter which way is taken.
-const ROWS_WORTH_A_SAMPLE: u64 = 1 << 20;
+const ROWS_WORTH_A_SAMPLE: u64 = 1 << 16;
 /// A query that reads at least one row in so many is worth an arrangement.
 const LARGE_PART: u64 = 4;
 /// At most one row in so many stands beside an arrangement; with more, a new one is made.
@@ -50,6 +52,8 @@ pub(crate) struct WalkWish<'a> {
     pub(crate) report: PruningReport,
     pub(crate) statistics: Statistics,
     pub(crate) partitions: usize,
+    /// Whether columns may be kept for later queries.
+    pub(crate) may_keep: bool,
 }
 
 /// The walk that answers the wish; `None` when its columns are too wide or memory is too small, or
@@ -58,7 +62,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let Some((schema, columns, filters)) = columns_of(&wish) else {
         return Ok(None);
     };
-    let Some((parts, runs)) = parts_of(&wish, &schema).await? else {
+    let Some((parts, rows)) = parts_of(&wish, &schema, &filters).await? else {
         return Ok(None);
     };
     let ts = schema.index_of(TS).ok();
@@ -67,7 +71,7 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     let source = WalkSource {
         pinned: wish.pinned.clone(),
         report: wish.report,
-        runs,
+        rows,
         files: Arc::new(files),
         customers: wish.customers.map(Arc::new),
         filters,
@@ -77,26 +81,44 @@ pub(crate) async fn walk_plan(wish: WalkWish<'_>) -> Result<Option<CustomerWalkE
     Ok(Some(CustomerWalkExec::new(Arc::new(source), &wish.schema, columns, wish.statistics)))
 }
 
-type PartsAndRuns = (Vec<WalkPart>, Arc<CustomerRuns>);
+type PartsAndRows = (Vec<WalkPart>, WalkRows);
+type Filters = [Vec<LabelExpression>];
 
 /// What to read: an arrangement and the files that it does not know, or files only.
-async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAndRuns>> {
-    let (selected, total) = (wish.report.rows_selected, wish.report.rows_total);
+async fn parts_of(
+    wish: &WalkWish<'_>,
+    schema: &SchemaRef,
+    filters: &Filters,
+) -> Result<Option<PartsAndRows>> {
     if wish.files.is_empty() {
         return Ok(None);
     }
-    let selected = match kept_arrangement(wish.pinned, wish.partitions) {
-        None if total >= ROWS_WORTH_A_SAMPLE => rows_that_pass(wish, selected).await?,
-        _ => selected,
-    };
     // Some files only are read for one statement, and not arranged for the next.
     let is_excerpt = wish.pinned.is_excerpt();
-    // Without customers nobody needs the order of a walk: Parquet is as fast as making it.
-    let needs_order = wish.schema.column_with_name(CUSTOMER_ID).is_some();
-    let is_large = needs_order
-        && !is_excerpt
-        && (selected * LARGE_PART >= total || is_wanted_again(wish, schema));
-    if !is_excerpt && let Some(arrangement) = arrangement_of(wish, is_large).await? {
+    let kept = kept_arrangement(wish.pinned, wish.partitions).filter(|_| !is_excerpt);
+    let (selected, total) = (wish.report.rows_selected, wish.report.rows_total);
+    let is_worth_a_look = total >= ROWS_WORTH_A_SAMPLE;
+    let selected = match kept {
+        None if is_worth_a_look => rows_that_pass(wish, selected).await?,
+        _ => selected,
+    };
+    if !wish.may_keep {
+        return picked_parts(wish, schema, filters, selected).await;
+    }
+    let may_arrange = wish.needs_order() && !is_excerpt;
+    let may_be_first = may_arrange && kept.is_none() && is_worth_a_look;
+    if may_be_first
+        && wish.is_first(schema, selected)
+        && let Some(picked) = picked_parts(wish, schema, filters, selected).await?
+    {
+        return Ok(Some(picked));
+    }
+    let is_large = may_arrange && (wish.is_large(selected) || wish.pinned.is_asked_again(schema));
+    let arrangement = match kept {
+        None if is_large => new_arrangement(wish).await?,
+        kept => kept,
+    };
+    if let Some(arrangement) = arrangement {
         let parts = arranged_parts(wish.pinned, arrangement);
         let fit = fit(wish, &parts, schema);
         // Files that came later are decoded for what reads as many rows anyway: of Parquet at least
@@ -108,10 +130,29 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
         let is_worth_it =
             is_large || fit == Fit::AllKept || (later <= selected && is_kept(&parts[..1]));
         if is_worth_it && fit != Fit::No && members_are_labels(wish, fit, schema).await? {
-            let runs = runs_of(wish.pinned, &parts).await?;
-            return Ok(runs.map(|runs| (parts, runs)));
+            return with_runs(wish, parts).await;
         }
     }
+    let parts = parts_in_files(wish);
+    let fit = fit(wish, &parts, schema);
+    let small_part = if wish.filters.is_empty() { SMALL_PART } else { SMALL_PART_OF_LABELS };
+    let is_small = selected * small_part < total;
+    if fit == Fit::No
+        || (fit == Fit::Decoded && (is_small || !wish.needs_order()))
+        || !members_are_labels(wish, fit, schema).await?
+    {
+        return Ok(None);
+    }
+    with_runs(wish, parts).await
+}
+
+async fn with_runs(wish: &WalkWish<'_>, parts: Vec<WalkPart>) -> Result<Option<PartsAndRows>> {
+    let runs = runs_of(wish.pinned, &parts).await?;
+    Ok(runs.map(|runs| (parts, WalkRows::Whole(runs))))
+}
+
+/// All files of the snapshot, of which some are not read.
+fn parts_in_files(wish: &WalkWish<'_>) -> Vec<WalkPart> {
     let wanted = wish.files.iter().map(|file| file.object.path.as_str()).collect::<HashSet<_>>();
     let parts = files_in_order(wish.pinned).into_iter().map(|file| {
         match wanted.contains(file.object.path.as_str()) {
@@ -119,24 +160,63 @@ async fn parts_of(wish: &WalkWish<'_>, schema: &Schema) -> Result<Option<PartsAn
             false => WalkPart::Skipped,
         }
     });
-    let parts = parts.collect::<Vec<_>>();
-    let fit = fit(wish, &parts, schema);
-    let small_part = if wish.filters.is_empty() { SMALL_PART } else { SMALL_PART_OF_LABELS };
-    let is_small = selected * small_part < total;
-    if fit == Fit::No
-        || (fit == Fit::Decoded && (is_small || !needs_order))
-        || !members_are_labels(wish, fit, schema).await?
+    parts.collect()
+}
+
+/// The wanted files, to pick out of them the rows that are needed; `None` when few are and no filter
+/// tells which, when their customers are known, as the indexes of files tell where these have rows, and
+/// when everything is kept already or memory is too small.
+async fn picked_parts(
+    wish: &WalkWish<'_>,
+    schema: &SchemaRef,
+    filters: &Filters,
+    selected: u64,
+) -> Result<Option<PartsAndRows>> {
+    let picker = Picker {
+        store: wish.pinned.store().clone(),
+        hot: wish.pinned.hot().clone(),
+        identities: wish.pinned.identities().clone(),
+        schema: schema.clone(),
+        picking: Picking::Passing(filters.to_vec()),
+        threads: wish.partitions,
+    };
+    let parts = parts_in_files(wish).into_iter();
+    let parts = parts.filter(|part| matches!(part, WalkPart::File(_))).collect::<Vec<_>>();
+    let files = files_of(&parts).into_iter().cloned().collect::<Vec<_>>();
+    let is_worth_it = wish.is_large(selected) || !filters.is_empty();
+    if !is_worth_it
+        || !wish.needs_order()
+        || wish.customers.is_some()
+        || fit(wish, &parts, schema) == Fit::AllKept
+        || !picker.fits(&files)
+        || !members_are_labels(wish, Fit::Decoded, schema).await?
     {
         return Ok(None);
     }
-    let runs = runs_of(wish.pinned, &parts).await?;
-    Ok(runs.map(|runs| (parts, runs)))
+    Ok(Some((parts, WalkRows::Picked { picker, walked: OnceCell::new() })))
 }
 
-fn is_wanted_again(wish: &WalkWish<'_>, schema: &Schema) -> bool {
-    let snapshot = wish.pinned.snapshot();
-    let files = snapshot.data_files.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n");
-    wish.pinned.hot().is_wanted_again(&files, schema)
+impl WalkWish<'_> {
+    /// Whether the order of a walk is of use: where nobody asks whose rows they are, Parquet is read
+    /// as fast as it is made.
+    fn needs_order(&self) -> bool {
+        self.schema.column_with_name(CUSTOMER_ID).is_some()
+    }
+
+    /// Whether so many rows are worth an arrangement.
+    fn is_large(&self, selected: u64) -> bool {
+        selected * LARGE_PART >= self.report.rows_total
+    }
+
+    /// Whether this is the first query of the process that goes from customer to customer in these
+    /// files; of those that want few rows, the first that wants these columns. A program that asks once
+    /// is answered sooner without an arrangement.
+    fn is_first(&self, schema: &Schema, selected: u64) -> bool {
+        match self.is_large(selected) {
+            true => !self.pinned.is_asked_again(&Schema::empty()),
+            false => !self.pinned.is_asked_again(schema),
+        }
+    }
 }
 
 fn fit(wish: &WalkWish<'_>, parts: &[WalkPart], schema: &Schema) -> Fit {
@@ -169,15 +249,9 @@ fn kept_arrangement(pinned: &Pinned, partitions: usize) -> Option<Arc<Arrangemen
     pinned.hot().runs().arrangement(serves)
 }
 
-/// An arrangement that serves the snapshot; a new one when there is none, if that may be.
-async fn arrangement_of(wish: &WalkWish<'_>, may_make: bool) -> Result<Option<Arc<Arrangement>>> {
+/// A new arrangement of all files; `None` when they have too many rows.
+async fn new_arrangement(wish: &WalkWish<'_>) -> Result<Option<Arc<Arrangement>>> {
     let (pinned, partitions) = (wish.pinned, wish.partitions);
-    if let Some(arrangement) = kept_arrangement(pinned, partitions) {
-        return Ok(Some(arrangement));
-    }
-    if !may_make {
-        return Ok(None);
-    }
     let files = files_in_order(pinned);
     let runs = file_runs(pinned.store(), &files, pinned.identities()).await?;
     let files = files.into_iter().cloned().collect();
@@ -324,7 +398,7 @@ async fn indexed(
     stream::iter(files).map(indexed).buffered(INDEXES_AT_ONCE).try_collect().await
 }
 
-async fn indexed_file(
+pub(super) async fn indexed_file(
     store: &Store,
     file: &DataFile,
     identities: &IdentityMap,

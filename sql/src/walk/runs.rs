@@ -102,6 +102,19 @@ impl CustomerRuns {
         }
     }
 
+    /// Runs that were found file by file, in the order of the files.
+    pub(crate) fn of_found(files: &[&[(Owner, Run)]], map: &IdentityMap) -> Result<Self> {
+        let customers = map.len();
+        let found = || files.iter().flat_map(|runs| runs.iter());
+        let mut counts = vec![0_u32; customers + 1];
+        for (owner, _) in found() {
+            counts[known(*owner, customers)?] += 1;
+        }
+        let mut table = RunTable::with_counts(&counts);
+        found().for_each(|(owner, run)| table.put(owner.place(customers), *run));
+        Ok(Self::new(customers, None, Places::All(customers + 1), table))
+    }
+
     /// The runs of an arrangement and of files that came later, in their order. The arrangement must
     /// serve this map.
     pub(crate) fn beside(
@@ -286,7 +299,7 @@ fn known(owner: Owner, customers: usize) -> Result<usize> {
     Ok(place)
 }
 
-fn for_each_run(
+pub(crate) fn for_each_run(
     number: u32,
     file: &IndexedFile,
     map: &IdentityMap,

@@ -192,10 +192,13 @@ impl Walker {
                 _ => break,
             }
         }
-        let Some(stretch) = self.stretch.rows().filter(|rows| self.files.is_read(rows.file)) else {
+        let Some(stretch) = self.stretch.rows() else {
             return false;
         };
         self.cursor = cursor;
+        if !self.files.is_read(stretch.file) {
+            return true; // Nobody of them has a row that is wanted.
+        }
         self.pending.clear();
         self.pending.push(stretch);
         self.test_pending();

@@ -156,15 +156,18 @@ fn answers_are_those_of_the_stock_plan_over_any_history() {
         runtime.block_on(async {
             let bucket = Bucket::open("memory://").await.unwrap();
             let store = Store::create(bucket, Catalog::default()).await.unwrap();
-            let sessions = [2, 1, 8].map(|threads| database(&store, threads).session());
+            let sessions = [2, 3, 1, 8].map(|threads| database(&store, threads).session());
             let stock = database(&store, 2).session();
             rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
+            rows_of(&sessions[1], "SET habitue.customer_walk = once").await.unwrap();
             for (number, step) in steps.iter().enumerate() {
                 take(&stock, number, step).await;
                 // Columns stay hot over merges, splits and compactions.
                 let question = QUESTIONS[number % QUESTIONS.len()];
                 let expected = table_of(&stock, question).await;
-                assert_eq!(table_of(&sessions[0], question).await, expected, "{question}");
+                for session in &sessions[..2] {
+                    assert_eq!(table_of(session, question).await, expected, "{question}");
+                }
             }
             for question in QUESTIONS {
                 let expected = table_of(&stock, question).await;
@@ -237,6 +240,53 @@ async fn busy_shop() -> Database {
          FROM generate_series(1, 700)";
     rows_of(&shop.session(), insert).await.unwrap();
     shop
+}
+
+// If this fails, a program that asks once waits for columns to be kept, or gets a wrong answer.
+#[tokio::test]
+async fn a_query_that_keeps_nothing_picks_its_rows_out_of_the_files() {
+    let session = busy_shop().await.session();
+    rows_of(&session, LATE_EVENT).await.unwrap();
+    let stock = session.database().session();
+    rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
+    rows_of(&session, "SET habitue.customer_walk = once").await.unwrap();
+    for (query, rows) in [
+        ("SELECT customer_id, count(*), max(ts) FROM events GROUP BY 1", ""),
+        ("SELECT customer_id, max(ts) FROM events WHERE event = 'buy' GROUP BY 1", ", only="),
+        ("SELECT DISTINCT customer_id, CAST(ts AS DATE) d, channel FROM events", ", by day"),
+    ] {
+        let query = format!("{query} ORDER BY 1, 2");
+        let plan = plan(&session, &query).await;
+        assert!(plan.contains(", picked from files") && plan.contains(rows), "{plan}");
+        assert!(!plan.contains("RepartitionExec"), "{plan}");
+        assert_eq!(table_of(&session, &query).await, table_of(&stock, &query).await, "{query}");
+    }
+    assert_eq!(value_of(&session, "SELECT count(*) FROM system.cache").await, "0");
+}
+
+// If this fails, the first of many queries waits for an arrangement, or none is ever made.
+#[tokio::test]
+async fn columns_of_many_events_are_arranged_when_they_are_asked_for_again() {
+    let bucket = Bucket::open("memory://").await.unwrap();
+    let store = Store::create(bucket, Catalog::default()).await.unwrap();
+    let stock = database(&store, 2).session();
+    let insert = "INSERT INTO events (event_id, ts, event, user_id) SELECT 'e' || value, \
+         to_timestamp(value * 60), CASE WHEN value % 20 = 0 THEN 'buy' ELSE 'view' END, \
+         'u' || (value * value % 997) FROM generate_series(1, 70000)";
+    rows_of(&stock, insert).await.unwrap();
+    rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
+    for query in [
+        "SELECT customer_id, max(ts) FROM events WHERE event = 'buy' GROUP BY 1 ORDER BY 1",
+        "SELECT customer_id, count(*), max(ts) FROM events GROUP BY 1 ORDER BY 1",
+    ] {
+        let session = database(&store, 2).session();
+        let expected = table_of(&stock, query).await;
+        for how in [", picked from files", ", arranged"] {
+            let plan = table_of(&session, &format!("EXPLAIN ANALYZE {query}")).await;
+            assert!(plan.contains(how), "{plan}");
+            assert_eq!(table_of(&session, query).await, expected, "{query}");
+        }
+    }
 }
 
 // If this fails, who was there on which day takes all events of all days, or is wrong.

@@ -21,6 +21,8 @@ use super::varint::{ReadNumber, put, put_signed};
 use crate::error::{Error, Result};
 use std::io::Read;
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many identifiers are compared with one that is wanted before the next one is.
 const IDENTIFIERS_AT_ONCE: usize = 256;
@@ -40,6 +42,46 @@ pub struct FileIndex {
     group_start: Vec<u32>,
     /// The identifiers of all groups; ascending within a group.
     identifiers: Vec<u32>,
+    look_up: LookUp,
+}
+
+/// In which order identifiers stand: made when somebody looks for a few of them again, since a program
+/// that asks once has found them sooner by a look at all.
+#[derive(Debug, Default)]
+struct LookUp {
+    was_asked: AtomicBool,
+    /// The places of identifiers, in the order of these.
+    order: OnceLock<Vec<u32>>,
+}
+
+impl LookUp {
+    /// The places of the identifiers in their order; `None` the first time.
+    fn places_in_order(&self, identifiers: &[u32]) -> Option<&[u32]> {
+        if !self.was_asked.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let order = self.order.get_or_init(|| {
+            let mut order = (0..identifiers.len() as u32).collect::<Vec<_>>();
+            order.sort_unstable_by_key(|&place| identifiers[place as usize]);
+            order
+        });
+        Some(order)
+    }
+}
+
+/// It says nothing that the identifiers do not say.
+impl PartialEq for LookUp {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LookUp {}
+
+impl Clone for LookUp {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 /// One group of a data file.
@@ -121,25 +163,44 @@ impl FileIndex {
     /// # Ok::<(), habitue_storage::Error>(())
     /// ```
     pub fn row_ranges_of(&self, wanted: &[u32]) -> Vec<Range<u32>> {
-        let mut ranges: Vec<Range<u32>> = Vec::new();
+        let mut places = match self.look_up.places_in_order(&self.identifiers) {
+            Some(order) => self.places_by_order(order, wanted),
+            None => self.places_by_comparing(wanted),
+        };
+        places.sort_unstable();
+        let mut ranges = Vec::new();
+        for place in places {
+            let group = self.group_start.partition_point(|&start| start <= place) - 1;
+            add_range(&mut ranges, self.group(group).rows);
+        }
+        ranges
+    }
+
+    /// Where these identifiers stand, when it is known in which order they do.
+    fn places_by_order(&self, order: &[u32], wanted: &[u32]) -> Vec<u32> {
+        let identifier = |place: &u32| self.identifiers[*place as usize];
+        let places = wanted.iter().flat_map(|wanted| {
+            let first = order.partition_point(|place| identifier(place) < *wanted);
+            order[first..].iter().take_while(move |place| identifier(place) == *wanted)
+        });
+        places.copied().collect()
+    }
+
+    /// Where these identifiers stand, by a look at all.
+    fn places_by_comparing(&self, wanted: &[u32]) -> Vec<u32> {
+        let mut places = Vec::new();
         for (chunk, identifiers) in self.identifiers.chunks(IDENTIFIERS_AT_ONCE).enumerate() {
             // One comparison of all with each: the machine does many of them in one step.
             let is_there = |wanted: &u32| {
                 identifiers.iter().fold(false, |found, identifier| found | (identifier == wanted))
             };
-            if !wanted.iter().any(is_there) {
-                continue;
-            }
-            for (place, identifier) in identifiers.iter().enumerate() {
-                if !wanted.contains(identifier) {
-                    continue;
-                }
-                let place = (chunk * IDENTIFIERS_AT_ONCE + place) as u32;
-                let group = self.group_start.partition_point(|&start| start <= place) - 1;
-                add_range(&mut ranges, self.group(group).rows);
+            if wanted.iter().any(is_there) {
+                let found = (0..).zip(identifiers).filter(|(_, one)| wanted.contains(one));
+                let first = (chunk * IDENTIFIERS_AT_ONCE) as u32;
+                places.extend(found.map(|(place, _): (u32, _)| first + place));
             }
         }
-        ranges
+        places
     }
 
     /// Whether each group is one customer and customers ascend strictly from group to group: then
@@ -162,11 +223,11 @@ impl FileIndex {
         true
     }
 
-    /// How much memory it takes.
+    /// How much memory it takes, with the order of identifiers that it may get.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + size_of::<u32>()
-                * (self.first_row.len() + self.group_start.len() + self.identifiers.len())
+                * (self.first_row.len() + self.group_start.len() + 2 * self.identifiers.len())
     }
 
     /// The payload of the index object of a data file with these bytes, to be framed.
@@ -246,6 +307,7 @@ impl FileIndex {
             first_row: Vec::with_capacity(groups as usize),
             group_start: Vec::with_capacity(groups as usize),
             identifiers: Vec::with_capacity(identifiers as usize),
+            look_up: LookUp::default(),
         };
         let mut row = 0_u32;
         let mut first_before = 0_i64;
@@ -365,6 +427,7 @@ impl FileIndexBuilder {
             first_row: self.first_row,
             group_start: self.group_start,
             identifiers: self.identifiers,
+            look_up: LookUp::default(),
         }
     }
 

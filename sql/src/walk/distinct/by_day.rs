@@ -39,7 +39,7 @@ const DAYS_MAX: i64 = 1 << 14;
 /// how many are alike, have the same values then; `None` otherwise.
 pub(super) fn by_day(input: &Plan, expressions: &[Expression]) -> Result<Option<Plan>> {
     if let Some(walk) = input.downcast_ref::<CustomerWalkExec>() {
-        let Some(times) = walk.arranged_times() else {
+        let Some(times) = walk.times() else {
             return Ok(None);
         };
         for expression in expressions {
