@@ -1,6 +1,7 @@
 //! Texts are taken apart and come back as they were.
 
 use super::*;
+use crate::error::Error;
 use arrow::array::{Array, AsArray, StringArray};
 use proptest::prelude::*;
 
@@ -94,6 +95,21 @@ fn texts_of_many_shapes_and_names_get_no_columns() {
     });
     let members = Members::for_texts(&StringArray::from_iter_values(rare)).unwrap();
     assert_eq!(columns(&members), ["properties->'a'"]);
+}
+
+// If this fails, who reads many large texts at once hears that their properties are wrong.
+#[test]
+fn texts_that_no_array_can_hold_are_too_many_for_one_batch() {
+    let column = text_column(&"x".repeat(1 << 20));
+    let members =
+        Members::of(&Schema::new(vec![Field::new(column, DataType::Utf8, true)])).unwrap();
+    let join = |rows: usize| {
+        let present = StringArray::from(vec![""; rows]);
+        members.join(&StringArray::new_null(rows), &[present])
+    };
+    assert_eq!(join(1).unwrap().len(), 1);
+    let error = join(1 << 11).unwrap_err();
+    assert!(matches!(error, Error::Exhausted { limit: 0x7fff_ffff, .. }), "{error}");
 }
 
 fn value() -> impl Strategy<Value = String> {
