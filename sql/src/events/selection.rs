@@ -6,6 +6,8 @@ use crate::events::restriction::customers_wanted;
 use crate::events::statistics::FileStatistics;
 use crate::session::{Pinned, Pruning};
 use crate::walk::in_background;
+use arrow::array::BooleanBufferBuilder;
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
@@ -145,7 +147,6 @@ fn kept_by_statistics(
     Ok(left)
 }
 
-const WORD_BITS: usize = u64::BITS as usize;
 /// With more identifiers than this, a look at each group is quicker.
 const IDENTIFIERS_FEW: usize = 16;
 
@@ -153,7 +154,7 @@ const IDENTIFIERS_FEW: usize = 16;
 enum Wanted {
     Few(Vec<u32>),
     /// Whether each identifier is, by its number.
-    ByIdentifier(IdentifierBits),
+    ByIdentifier(BooleanBuffer),
 }
 
 impl Wanted {
@@ -161,9 +162,10 @@ impl Wanted {
         match self {
             Self::Few(few) => index.row_ranges_of(few),
             // An identifier that the map does not know cannot be left out.
-            Self::ByIdentifier(wanted) => {
-                index.row_ranges(|identifier| wanted.get(identifier).unwrap_or(true))
-            }
+            Self::ByIdentifier(wanted) => index.row_ranges(|identifier| {
+                let place = identifier as usize;
+                place >= wanted.len() || wanted.value(place)
+            }),
         }
     }
 }
@@ -179,7 +181,7 @@ async fn kept_by_customers(
         Some(few) => Wanted::Few(few),
         None => {
             let customers = pinned.identities().as_slice();
-            Wanted::ByIdentifier(IdentifierBits::of_customers(wanted, customers))
+            Wanted::ByIdentifier(identifiers_wanted(wanted, customers))
         }
     });
     let ranges = |file: DataFile| {
@@ -218,39 +220,16 @@ fn few_identifiers(pinned: &Pinned, wanted: &RoaringBitmap) -> Option<Vec<u32>> 
     (identifiers.len() <= IDENTIFIERS_FEW).then_some(identifiers)
 }
 
-/// A bit for each identifier: so few bytes that all of them are at hand while indexes are searched.
-struct IdentifierBits {
-    words: Vec<u64>,
-    identifiers: usize,
-}
-
-impl IdentifierBits {
-    /// True for the identifiers of wanted customers.
-    fn of_customers(wanted: &RoaringBitmap, customers: &[u32]) -> Self {
-        let mut is_wanted = Self::none(customers.len());
-        for customer in wanted.iter().take_while(|&one| (one as usize) < customers.len()) {
-            is_wanted.words[customer as usize / WORD_BITS] |= 1 << (customer as usize % WORD_BITS);
-        }
-        let mut bits = Self::none(customers.len());
-        for (word, customers) in bits.words.iter_mut().zip(customers.chunks(WORD_BITS)) {
-            for (bit, &customer) in customers.iter().enumerate() {
-                *word |= u64::from(is_wanted.get(customer).unwrap_or(false)) << bit;
-            }
-        }
-        bits
+/// A bit for each identifier, true for those of wanted customers: so few bytes that all of them are
+/// at hand while indexes are searched.
+fn identifiers_wanted(wanted: &RoaringBitmap, customers: &[u32]) -> BooleanBuffer {
+    let mut is_wanted = BooleanBufferBuilder::new(customers.len());
+    is_wanted.append_n(customers.len(), false);
+    for customer in wanted.iter().take_while(|&one| (one as usize) < customers.len()) {
+        is_wanted.set_bit(customer as usize, true);
     }
-
-    fn none(identifiers: usize) -> Self {
-        Self { words: vec![0; identifiers.div_ceil(WORD_BITS)], identifiers }
-    }
-
-    /// The bit of an identifier; `None` when it is not known.
-    #[inline]
-    fn get(&self, identifier: u32) -> Option<bool> {
-        let place = identifier as usize;
-        let word = self.words.get(place / WORD_BITS).filter(|_| place < self.identifiers)?;
-        Some(word >> (place % WORD_BITS) & 1 == 1)
-    }
+    let is_wanted = is_wanted.build();
+    BooleanBuffer::collect_bool(customers.len(), |one| is_wanted.value(customers[one] as usize))
 }
 
 fn rows_in(ranges: &[Range<u32>]) -> u64 {
@@ -272,17 +251,21 @@ fn joined_over_gaps(ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use habitue_storage::data_file::FileIndexBuilder;
 
     #[test]
-    fn the_identifiers_of_wanted_customers_have_a_bit() {
+    fn rows_are_those_of_wanted_customers_and_of_unknown_identifiers() {
         let customers = (0..200_u32).map(|one| if one % 3 == 1 { one - 1 } else { one });
         let customers = customers.collect::<Vec<_>>();
         let wanted = [0, 66, 130, 198, 500].into_iter().collect::<RoaringBitmap>();
-        let bits = IdentifierBits::of_customers(&wanted, &customers);
-        for (identifier, customer) in (0..).zip(&customers) {
-            assert_eq!(bits.get(identifier), Some(wanted.contains(*customer)), "{identifier}");
+        let mut index = FileIndexBuilder::default();
+        for identifier in 0..=200 {
+            index.push(Some(identifier), Some(identifier)).unwrap();
         }
-        assert_eq!(bits.get(200), None);
+        let bits = Wanted::ByIdentifier(identifiers_wanted(&wanted, &customers));
+        let rows = bits.ranges(&index.finish()).into_iter().flatten();
+        let of_wanted = (0..200).filter(|&row: &u32| wanted.contains(customers[row as usize]));
+        assert!(rows.eq(of_wanted.chain([200])));
     }
 
     #[test]

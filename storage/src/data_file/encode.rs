@@ -3,7 +3,7 @@
 use super::blocks::BlockHasher;
 use super::index::{FileIndex, FileIndexBuilder};
 use super::index_object::IndexObject;
-use super::members::{Members, Split};
+use super::members::{Members, Split, with_texts};
 use super::properties::writer_properties;
 use crate::bucket::{Bucket, ObjectWriter};
 use crate::error::{Error, Result};
@@ -267,14 +267,8 @@ fn schema_with(schema: &SchemaRef, members: Option<&Members>) -> SchemaRef {
 fn split(batch: &RecordBatch, members: &Members) -> Result<RecordBatch> {
     let texts = column(batch, event::PROPERTIES)?.as_string::<i32>();
     let Split { whole, columns } = members.split(texts);
-    let schema = batch.schema();
-    let stored = schema.fields().iter().zip(batch.columns());
-    let stored = stored.map(|(field, column)| match field.name() == event::PROPERTIES {
-        true => Arc::clone(&whole),
-        false => Arc::clone(column),
-    });
-    let all = stored.chain(columns.iter().cloned()).collect();
-    RecordBatch::try_new(schema_with(&schema, Some(members)), all)
+    let all = with_texts(batch, &whole).chain(columns);
+    RecordBatch::try_new(schema_with(&batch.schema(), Some(members)), all.collect())
         .map_err(|error| Error::Internal(format!("properties cannot be split: {error}")))
 }
 

@@ -3,7 +3,7 @@
 use super::blocks::BlockChecksums;
 use super::encode::parquet_error;
 use super::index_object::IndexObject;
-use super::members::{Members, is_member_column};
+use super::members::{Members, is_member_column, with_texts};
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::event::{PROPERTIES, label_type};
@@ -104,16 +104,25 @@ pub(crate) async fn open_checked(
     object: &ObjectRef,
     checksums: Option<Arc<BlockChecksums>>,
 ) -> Result<ParquetRecordBatchStreamBuilder<BucketReader>> {
+    let (reader, metadata) = with_footer(bucket, object, checksums).await?;
+    Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata))
+}
+
+/// Reads the footer of an object.
+async fn with_footer(
+    bucket: &Bucket,
+    object: &ObjectRef,
+    checksums: Option<Arc<BlockChecksums>>,
+) -> Result<(BucketReader, ArrowReaderMetadata)> {
     let (bucket, object) = (bucket.clone(), object.clone());
-    let path = object.path.clone();
-    ParquetRecordBatchStreamBuilder::new(BucketReader { bucket, object, checksums })
-        .await
-        .map_err(|error| read_error(&path, error))
+    let mut reader = BucketReader { bucket, object, checksums };
+    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default());
+    let metadata = metadata.await.map_err(|error| read_error(&reader.object.path, error))?;
+    Ok((reader, metadata))
 }
 
 /// A data file that is open to be read once.
 pub struct DataFileReader {
-    path: String,
     reader: BucketReader,
     metadata: ArrowReaderMetadata,
     members: Option<Members>,
@@ -129,13 +138,9 @@ impl DataFileReader {
     /// [`Error::Parquet`] or the bucket's error when the file is damaged.
     pub async fn open(bucket: &Bucket, file: &DataFile) -> Result<Self> {
         let checksums = IndexObject::read(bucket, file).await?.checksums.map(Arc::new);
-        let path = file.object.path.clone();
-        let mut reader =
-            BucketReader { bucket: bucket.clone(), object: file.object.clone(), checksums };
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default());
-        let metadata = metadata.await.map_err(|error| read_error(&path, error))?;
+        let (reader, metadata) = with_footer(bucket, &file.object, checksums).await?;
         let members = Members::of(metadata.schema());
-        Ok(Self { path, reader, metadata, members })
+        Ok(Self { reader, metadata, members })
     }
 
     /// The members of `properties` that have columns of their own.
@@ -155,7 +160,7 @@ impl DataFileReader {
         };
         let others = members.fields().map(Arc::new);
         let read = schema.fields().iter().cloned().chain(others).collect::<Vec<_>>();
-        let path = self.path.clone();
+        let path = self.path();
         let batches = self.stored_columns(Arc::new(Schema::new(read)), batch_rows)?;
         let joined = move |batch: Result<RecordBatch>| joined(&batch?, &schema, &members, &path);
         Ok(batches.map(joined).boxed())
@@ -168,7 +173,8 @@ impl DataFileReader {
     /// # Errors
     /// As [`DataFileReader::columns`].
     pub fn stored_columns(self, schema: SchemaRef, batch_rows: usize) -> Result<Batches> {
-        let Self { path, reader, metadata, .. } = self;
+        let path = self.path();
+        let Self { reader, metadata, .. } = self;
         let failed = |error| parquet_error(&path, error);
         let metadata = with_labels(metadata, &schema).map_err(failed)?;
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
@@ -181,6 +187,10 @@ impl DataFileReader {
             with_schema(&batch, &schema, &path)
         });
         Ok(batches.boxed())
+    }
+
+    fn path(&self) -> String {
+        self.reader.object.path.clone()
     }
 }
 
@@ -220,11 +230,7 @@ fn joined(
     let columns =
         members.iter().map(|member| text(&member.column())).collect::<Result<Vec<_>>>()?;
     let texts: ArrayRef = Arc::new(members.join(&text(PROPERTIES)?, &columns)?);
-    let columns = schema.fields().iter().zip(batch.columns());
-    let columns = columns.map(|(field, column)| match field.name() == PROPERTIES {
-        true => Arc::clone(&texts),
-        false => Arc::clone(column),
-    });
+    let columns = with_texts(batch, &texts).take(schema.fields().len());
     RecordBatch::try_new(Arc::clone(schema), columns.collect())
         .map_err(|error| Error::corrupt(path, format!("columns are not as wanted: {error}")))
 }

@@ -18,6 +18,7 @@ use habitue_storage::segment::NewSegmentVersion;
 use habitue_storage::store::Store;
 use habitue_storage::verify::verify;
 use object_store::{GetOptions, GetRange, ObjectStore};
+use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -229,6 +230,38 @@ async fn a_flip_anywhere_in_a_data_file_is_an_error_or_changes_nothing() {
         }
     }
     assert_eq!(errors, (file.object.bytes as usize).div_ceil(7), "all of the file is read");
+}
+
+// If this fails, a bad disk lets events in twice.
+#[tokio::test]
+async fn damaged_filters_of_ids_are_an_error() {
+    let place = of_real_events().await;
+    let store = Store::open(place.bucket(&place.objects)).await.unwrap();
+    for path in store.snapshot().await.unwrap().data_files.keys() {
+        place.objects.damage(path, |bytes| clear_filters(bytes)).await;
+    }
+    let store = Store::open(place.bucket(&place.objects)).await.unwrap();
+    let mut ingest = store.begin_ingest(events::options("test")).await.unwrap();
+    let mut rows = events::rows(0, 60);
+    rows.iter_mut().for_each(|row| row.event_id = None);
+    let error = match ingest.append(&events::batch(&rows), 0).await {
+        Ok(_) => ingest.commit().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(error.to_string().contains("checksum"), "{error}");
+}
+
+/// No id is in the filters any more.
+fn clear_filters(file: &mut [u8]) {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::copy_from_slice(file));
+    for column in metadata.unwrap().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        if let Some((start, bytes)) = column.bloom_filter_offset().zip(column.bloom_filter_length())
+        {
+            let end = (start + i64::from(bytes)) as usize;
+            // Its header is left as it is.
+            file[end - 32..end].fill(0);
+        }
+    }
 }
 
 /// All bytes of a data file as a query engine asks for them: by ranges, and with the footer first.

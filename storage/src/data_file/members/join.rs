@@ -5,17 +5,20 @@ use crate::error::{Error, Result};
 use arrow::array::{Array, StringArray, StringBuilder};
 use std::fmt::Write;
 
+/// An array numbers its bytes by an [`i32`].
+const BYTES_MAX: usize = i32::MAX as usize;
+
 impl Members {
     /// The texts whose members stand in these columns, one for each member in their order; `whole`
     /// has the texts that no columns hold.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the texts together take more than an array can hold.
+    /// [`Error::Exhausted`] when the texts together take more than an array can hold.
     pub fn join(&self, whole: &StringArray, columns: &[StringArray]) -> Result<StringArray> {
         let bytes = self.bytes_max(whole, columns);
-        if i32::try_from(bytes).is_err() {
-            let reason = format!("{} rows of properties take {bytes} bytes", whole.len());
-            return Err(Error::invalid("properties", reason));
+        if bytes > BYTES_MAX {
+            let what = "bytes of properties in one batch";
+            return Err(Error::Exhausted { what, limit: BYTES_MAX as u64 });
         }
         let mut texts = StringBuilder::with_capacity(whole.len(), bytes);
         for row in 0..whole.len() {

@@ -21,7 +21,10 @@ mod split;
 
 pub(crate) use split::Split;
 
+use crate::event::PROPERTIES;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use std::sync::Arc;
 
 /// In the metadata of a file's schema: how its texts are spaced.
 const SPACING_KEY: &str = "habitue.properties";
@@ -188,6 +191,18 @@ impl Members {
     pub(crate) fn metadata(&self) -> (String, String) {
         (SPACING_KEY.to_owned(), self.spacing.word().to_owned())
     }
+}
+
+/// The columns of these rows, with other texts for `properties`.
+pub(super) fn with_texts<'a>(
+    rows: &'a RecordBatch,
+    texts: &'a ArrayRef,
+) -> impl Iterator<Item = ArrayRef> + 'a {
+    let columns = rows.schema_ref().fields().iter().zip(rows.columns());
+    columns.map(move |(field, column)| match field.name() == PROPERTIES {
+        true => Arc::clone(texts),
+        false => Arc::clone(column),
+    })
 }
 
 #[cfg(test)]

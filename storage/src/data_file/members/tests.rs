@@ -1,6 +1,7 @@
 //! Texts are taken apart and come back as they were.
 
 use super::*;
+use crate::error::Error;
 use arrow::array::{Array, AsArray, StringArray};
 use proptest::prelude::*;
 
@@ -39,6 +40,11 @@ fn a_schema_tells_the_members_of_its_file() {
         let fields = members.fields().collect::<Vec<_>>();
         assert_eq!(Members::of(&Schema::new_with_metadata(fields, metadata)), Some(members));
     }
+    // Files that lie in a bucket say it in these words.
+    for (text, word) in [(r#"{"a":1}"#, "compact"), (r#"{"a": 1}"#, "spaced")] {
+        let (key, spacing) = Members::for_texts(&texts(&[text])).unwrap().metadata();
+        assert_eq!((key.as_str(), spacing.as_str()), ("habitue.properties", word));
+    }
     assert_eq!(Members::of(&crate::event::file_schema(["user_id"])), None);
 }
 
@@ -63,6 +69,8 @@ fn what_the_columns_cannot_tell_stays_whole() {
         r#"{"b":1,"a":"x"}"#,
         r#"{"a":"x", "b":1}"#,
         r#"{"a":"x","b":1} "#,
+        r#"{"b":1 }"#,
+        r#"{"b": 1}"#,
         r#" {"a":"x"}"#,
         r#"{"a":"x","c":1}"#,
         r#"{"\u0061":"x"}"#,
@@ -87,6 +95,8 @@ fn texts_of_many_shapes_and_names_get_no_columns() {
     assert_eq!(Members::for_texts(&StringArray::from_iter_values(&shapes)), None);
     assert_eq!(Members::for_texts(&texts(&["{}", "[1]", "x"])), None);
     assert_eq!(Members::for_texts(&StringArray::new_null(3)), None);
+    // `->> 'a'` would look for another column.
+    assert_eq!(Members::for_texts(&texts(&[r#"{"\u0061":1}"#])), None);
     // A rare name gets none beside common ones.
     let rare = (0..1000).map(|row| match row {
         7 => r#"{"a":1,"anna@example.org":1}"#,
@@ -94,6 +104,29 @@ fn texts_of_many_shapes_and_names_get_no_columns() {
     });
     let members = Members::for_texts(&StringArray::from_iter_values(rare)).unwrap();
     assert_eq!(columns(&members), ["properties->'a'"]);
+    // Of many common names, the most common ones get some.
+    let many = (0..400).map(|row| {
+        let members = (0..=row % 40).map(|name| format!("\"n{name}\":1"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    });
+    let members = Members::for_texts(&StringArray::from_iter_values(many)).unwrap();
+    let wanted = (0..32).map(|name| format!("properties->'n{name}'"));
+    assert_eq!(columns(&members), wanted.collect::<Vec<_>>());
+}
+
+// If this fails, who reads many large texts at once hears that their properties are wrong.
+#[test]
+fn texts_that_no_array_can_hold_are_too_many_for_one_batch() {
+    let column = text_column(&"x".repeat(1 << 20));
+    let members =
+        Members::of(&Schema::new(vec![Field::new(column, DataType::Utf8, true)])).unwrap();
+    let join = |rows: usize| {
+        let present = StringArray::from(vec![""; rows]);
+        members.join(&StringArray::new_null(rows), &[present])
+    };
+    assert_eq!(join(1).unwrap().len(), 1);
+    let error = join(1 << 11).unwrap_err();
+    assert!(matches!(error, Error::Exhausted { limit: 0x7fff_ffff, .. }), "{error}");
 }
 
 fn value() -> impl Strategy<Value = String> {
