@@ -94,7 +94,7 @@ pub(crate) enum WantedCodes {
     Only(u8),
     AllBut(u8),
     /// Whether each is.
-    Some(Vec<bool>),
+    Each(Vec<bool>),
 }
 
 impl WantedCodes {
@@ -107,7 +107,7 @@ impl WantedCodes {
         match (place(true), place(false)) {
             (Some(only), _) => Self::Only(only),
             (None, Some(one)) => Self::AllBut(one),
-            (None, None) => Self::Some(is_wanted),
+            (None, None) => Self::Each(is_wanted),
         }
     }
 
@@ -116,7 +116,7 @@ impl WantedCodes {
         match self {
             Self::Only(only) => code == u32::from(*only),
             Self::AllBut(one) => code != u32::from(*one),
-            Self::Some(is_wanted) => is_wanted[code as usize],
+            Self::Each(is_wanted) => is_wanted[code as usize],
         }
     }
 }

@@ -251,6 +251,7 @@ fn extreme(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::buffer::NullBuffer;
     use proptest::prelude::*;
 
     proptest! {
@@ -266,7 +267,11 @@ mod tests {
             let (mut counts, mut expected) = (Vec::new(), Vec::<i64>::new());
             for (continues, groups) in batches {
                 let continues = continues && !counts.is_empty();
-                let passing = groups.concat().into_iter().collect::<BooleanArray>();
+                // What stands under a NULL says nothing, and here the wrong thing.
+                let passing = groups.concat();
+                let values = passing.iter().map(|one| *one != Some(false)).collect();
+                let is_known = passing.iter().map(Option::is_some).collect::<NullBuffer>();
+                let passing = BooleanArray::new(values, Some(is_known));
                 let mut ranges = Vec::new();
                 let mut start = 0;
                 for (place, group) in groups.iter().enumerate() {

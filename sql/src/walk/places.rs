@@ -9,7 +9,7 @@ pub(crate) enum Places {
     /// All numbers below this.
     All(usize),
     /// These: a bit for each number, and how many there are before each word.
-    Some { words: Vec<u64>, before: Vec<u32> },
+    Listed { words: Vec<u64>, before: Vec<u32> },
 }
 
 impl Places {
@@ -25,7 +25,7 @@ impl Places {
             before.push(count);
             count += word.count_ones();
         }
-        Self::Some { words, before }
+        Self::Listed { words, before }
     }
 
     /// The place of a number, if it is in the set.
@@ -33,7 +33,7 @@ impl Places {
     pub(crate) fn of_number(&self, number: usize) -> Option<usize> {
         match self {
             Self::All(limit) => (number < *limit).then_some(number),
-            Self::Some { words, before } => {
+            Self::Listed { words, before } => {
                 let (word, bit) = (number / WORD_BITS, number % WORD_BITS);
                 let bits = *words.get(word)?;
                 let below = bits & ((1 << bit) - 1);
@@ -47,7 +47,7 @@ impl Places {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::All(limit) => *limit,
-            Self::Some { words, before } => match (words.last(), before.last()) {
+            Self::Listed { words, before } => match (words.last(), before.last()) {
                 (Some(word), Some(before)) => (before + word.count_ones()) as usize,
                 _ => 0,
             },
@@ -58,7 +58,7 @@ impl Places {
     pub(crate) fn numbers(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
             Self::All(limit) => Box::new(0..*limit as u32),
-            Self::Some { words, .. } => {
+            Self::Listed { words, .. } => {
                 let of_word = |(place, &word): (usize, &u64)| {
                     let bits = (0..WORD_BITS).filter(move |bit| word >> bit & 1 == 1);
                     bits.map(move |bit| (place * WORD_BITS + bit) as u32)
@@ -73,7 +73,7 @@ impl Places {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::All(_) => 0,
-            Self::Some { words, before } => {
+            Self::Listed { words, before } => {
                 size_of_val(words.as_slice()) + size_of_val(before.as_slice())
             }
         }
