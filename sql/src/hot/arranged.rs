@@ -57,6 +57,9 @@ pub(super) fn gathered<T: Copy + Default + Send + Sync>(
     order: &[u32],
     threads: usize,
 ) -> Vec<T> {
+    if threads <= 1 {
+        return order.iter().map(|&row| values[row as usize]).collect();
+    }
     let mut found = vec![T::default(); order.len()];
     let part = order.len().div_ceil(threads.max(1)).max(1);
     std::thread::scope(|scope| {

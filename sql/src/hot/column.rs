@@ -166,6 +166,9 @@ impl Numbers {
     pub(super) fn arranged(columns: &[&Self], order: &[u32], threads: usize) -> Self {
         let mut all = Self::default();
         columns.iter().for_each(|column| all.append(column));
+        if threads <= 1 {
+            return all.picked(order);
+        }
         // Whole words, so that parts can be put together.
         let part = order.len().div_ceil(threads.max(1)).next_multiple_of(BITS);
         let parts = std::thread::scope(|scope| {

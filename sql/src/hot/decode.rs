@@ -38,32 +38,75 @@ pub(crate) async fn decode(
     file: &DataFile,
     schema: SchemaRef,
 ) -> Result<Vec<HotColumn>> {
-    let rows = usize::try_from(file.rows).unwrap_or(0);
-    let kinds = schema.fields().iter().map(|field| ColumnKind::of(field.name(), field.data_type()));
-    let mut columns = kinds.flatten().map(|kind| empty(kind, rows)).collect::<Vec<_>>();
+    let mut columns = empty_columns(&schema, usize::try_from(file.rows).unwrap_or(0));
+    for_each_batch(store, file, &schema, |_, batch, origins| {
+        add_batch(&mut columns, &file.object.path, batch, origins)
+    })
+    .await?;
+    finish(&mut columns);
+    Ok(columns)
+}
+
+/// Decodes the columns of this schema some rows at a time; `found` is told the number of the first
+/// row, and how many there are.
+pub(crate) async fn decode_parts(
+    store: &Store,
+    file: &DataFile,
+    schema: SchemaRef,
+    mut found: impl FnMut(usize, usize, Vec<HotColumn>) -> Result<()>,
+) -> Result<()> {
+    for_each_batch(store, file, &schema, |first, batch, origins| {
+        let mut columns = empty_columns(&schema, batch.num_rows());
+        add_batch(&mut columns, &file.object.path, batch, origins)?;
+        finish(&mut columns);
+        found(first, batch.num_rows(), columns)
+    })
+    .await
+}
+
+async fn for_each_batch(
+    store: &Store,
+    file: &DataFile,
+    schema: &Schema,
+    mut found: impl FnMut(usize, &RecordBatch, &[Origin]) -> Result<()>,
+) -> Result<()> {
     let reader = DataFileReader::open(store.bucket(), file).await?;
-    let (read, origins) = origins(&schema, reader.members())?;
-    let corrupt = |reason: String| StorageError::corrupt(&file.object.path, reason);
+    let (read, origins) = origins(schema, reader.members())?;
     let mut batches = reader.stored_columns(read, ROW_GROUP_ROWS / 8)?;
-    let mut found = 0;
+    let mut rows = 0;
     while let Some(batch) = batches.try_next().await? {
-        found += batch.num_rows();
-        for (column, origin) in columns.iter_mut().zip(&origins) {
-            match origin {
-                Origin::Column(place) => append(column, batch.column(*place)).map_err(corrupt)?,
-                member => add_member(column, &batch, member)?,
-            }
+        found(rows, &batch, &origins)?;
+        rows += batch.num_rows();
+    }
+    if rows as u64 != file.rows {
+        let reason = format!("{rows} rows were read, wanted {}", file.rows);
+        return Err(StorageError::corrupt(&file.object.path, reason).into());
+    }
+    Ok(())
+}
+
+fn add_batch(
+    columns: &mut [HotColumn],
+    path: &str,
+    batch: &RecordBatch,
+    origins: &[Origin],
+) -> Result<()> {
+    let corrupt = |reason: String| StorageError::corrupt(path, reason);
+    for (column, origin) in columns.iter_mut().zip(origins) {
+        match origin {
+            Origin::Column(place) => append(column, batch.column(*place)).map_err(corrupt)?,
+            member => add_member(column, batch, member)?,
         }
     }
-    if found != rows {
-        return Err(corrupt(format!("{found} rows were read, wanted {rows}")).into());
-    }
-    for column in &mut columns {
+    Ok(())
+}
+
+fn finish(columns: &mut [HotColumn]) {
+    for column in columns {
         if let HotColumn::Labels(labels) = column {
             labels.finish();
         }
     }
-    Ok(columns)
 }
 
 /// `properties`, as it is in files.
@@ -127,6 +170,11 @@ fn add_member(column: &mut HotColumn, batch: &RecordBatch, origin: &Origin) -> R
         return Err(DataFusionError::ResourcesExhausted(reason).into());
     }
     Ok(())
+}
+
+fn empty_columns(schema: &Schema, rows: usize) -> Vec<HotColumn> {
+    let kinds = schema.fields().iter().map(|field| ColumnKind::of(field.name(), field.data_type()));
+    kinds.flatten().map(|kind| empty(kind, rows)).collect()
 }
 
 fn empty(kind: ColumnKind, rows: usize) -> HotColumn {

@@ -18,5 +18,5 @@ mod labels;
 pub(crate) use arranged::{arranged, times_in_order, times_of_all};
 pub(crate) use cache::{Fit, HotColumns, ORDER, Room, Wanted};
 pub(crate) use column::{ColumnKind, HotColumn};
-pub(crate) use decode::{decode, properties_field};
+pub(crate) use decode::{decode, decode_parts, properties_field};
 pub(crate) use labels::{Codes, Labels, WantedCodes};

@@ -19,7 +19,9 @@
 //!    that came later, and customers merged since, are walked beside it as in 2: only of these it is
 //!    listed after a commit where their rows lie. A filter about labels is applied to the rows of many
 //!    customers at once ([`Stretch`](stretch::Stretch)).
-//! 4. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
+//! 4. A first query keeps nothing and arranges nothing: it is a walk as in 2 over the rows that it
+//!    needs, which are [picked](picked) out of the files one by one.
+//! 5. A customer belongs to the partition that the engine's own hash of `customer_id` says, so
 //!    joins, aggregations and windows over the walk need no shuffle, and the declared order
 //!    spares them the sort.
 //!

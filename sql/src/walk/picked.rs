@@ -1,10 +1,10 @@
 //! Rows that are picked out of files while these are read, before anything is kept or arranged.
 //!
 //! A first question mostly needs few of the rows: those that pass a filter about labels, or the
-//! first of each day of a customer. File by file the columns are decoded, these rows are taken out
-//! of them, and the others are forgotten.
+//! first of each day of a customer. Some rows after the other are decoded of each file, those that
+//! are needed are taken out, and the others are forgotten.
 
-use crate::hot::{ColumnKind, HotColumn, HotColumns, arranged};
+use crate::hot::{ColumnKind, HotColumn, HotColumns, arranged, decode_parts};
 use crate::walk::days::first_rows_of_file;
 use crate::walk::files::{LoadedFiles, columns_of_file, in_background};
 use crate::walk::output::{AllLabels, LabelExpression};
@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::{StreamExt, TryStreamExt, stream};
+use habitue_storage::data_file::ROW_GROUP_ROWS;
 use habitue_storage::identity::IdentityMap;
 use habitue_storage::log::action::DataFile;
 use habitue_storage::store::Store;
@@ -103,10 +104,12 @@ impl Picker {
         let fields = self.schema.fields().iter();
         let kinds = fields.filter_map(|field| ColumnKind::of(field.name(), field.data_type()));
         let columns = kinds.map(ColumnKind::bytes_per_row).sum::<usize>();
-        let mut rows = files.iter().map(|file| file.rows as usize).collect::<Vec<_>>();
-        rows.sort_unstable_by(|a, b| b.cmp(a));
-        let at_once = if self.picks_all() { rows.len() } else { self.threads.max(1) };
-        let bytes = rows.iter().take(at_once).sum::<usize>() * columns;
+        let rows = files.iter().map(|file| file.rows as usize).sum::<usize>();
+        let rows = match self.picks_all() {
+            true => rows,
+            false => rows.min(self.threads.max(1) * ROW_GROUP_ROWS),
+        };
+        let bytes = rows * columns;
         self.hot.reserve(bytes).ok_or_else(|| no_room(bytes))
     }
 
@@ -122,41 +125,127 @@ impl Picker {
 
     async fn of_file(&self, number: u32, file: DataFile) -> Result<PickedFile> {
         let indexed = indexed_file(&self.store, &file, &self.identities).await?;
-        let (hot, store) = (self.hot.clone(), self.store.clone());
-        let columns = columns_of_file(hot, store, file, self.schema.clone()).await?;
-        self.of_columns(number, &indexed, columns)
+        let mut picking = FilePicking::new(self, number, &indexed)?;
+        let found = self.hot.found(&file.object.path, &self.schema);
+        if self.picks_all() || found.missing(&self.schema)?.is_none() {
+            let (hot, store, rows) = (self.hot.clone(), self.store.clone(), file.rows as usize);
+            let columns = columns_of_file(hot, store, file, self.schema.clone()).await?;
+            if self.picks_all() {
+                return Ok(PickedFile { rows, columns, runs: picking.runs });
+            }
+            picking.add(0, rows, columns)?;
+        } else {
+            decode_parts(&self.store, &file, self.schema.clone(), |first, rows, columns| {
+                let columns = columns.into_iter().map(Arc::new).collect();
+                Ok(picking.add(first, rows, columns)?)
+            })
+            .await?;
+        }
+        picking.finish()
     }
 
-    fn of_columns(
+    /// The needed ones of so many rows, of which the runs say whose they are.
+    fn needed(
         &self,
-        number: u32,
-        file: &IndexedFile,
-        columns: Vec<Arc<HotColumn>>,
-    ) -> Result<PickedFile> {
+        columns: &[Arc<HotColumn>],
+        runs: &[(Owner, Run)],
+        rows: usize,
+    ) -> Result<Vec<u32>> {
+        match &self.picking {
+            Picking::FirstOfDay(places) => {
+                let columns = places.iter().map(|&place| columns[place].clone());
+                Ok(first_rows_of_file(runs, &columns.collect::<Vec<_>>()))
+            }
+            Picking::Passing(filters) => rows_that_pass(columns, rows as u32, filters),
+        }
+    }
+}
+
+/// What was picked of a file so far.
+struct FilePicking<'a> {
+    picker: &'a Picker,
+    /// Whose the rows of the file are, and those of them that are ahead.
+    runs: Vec<(Owner, Run)>,
+    next_run: usize,
+    /// The first row without an identifier.
+    owned_end: usize,
+    rows: Vec<u32>,
+    /// Picked rows of parts of the file: how many, how many of them have an identifier, the columns.
+    parts: Vec<(usize, usize, Vec<Arc<HotColumn>>)>,
+}
+
+impl<'a> FilePicking<'a> {
+    fn new(picker: &'a Picker, number: u32, file: &IndexedFile) -> Result<Self> {
         let mut runs = Vec::new();
-        for_each_run(number, file, &self.identities, |owner, run| {
+        for_each_run(number, file, &picker.identities, |owner, run| {
             runs.push((owner, run));
             Ok(())
         })?;
-        let all = file.index.rows();
-        let rows = match &self.picking {
-            _ if self.picks_all() => return Ok(PickedFile { rows: all as usize, columns, runs }),
-            Picking::FirstOfDay(places) => {
-                let columns = places.iter().map(|&place| columns[place].clone());
-                first_rows_of_file(&runs, &columns.collect::<Vec<_>>())
-            }
-            Picking::Passing(filters) => rows_that_pass(&columns, all, filters)?,
-        };
-        let owned = file.index.rows_without_identifier().start;
-        let owned = rows.partition_point(|&row| row < owned);
-        let picked = |column| {
-            let unlike = || DataFusionError::Internal("a column cannot be picked from".into());
-            let column = std::slice::from_ref(column);
-            arranged(column, &[all as usize], &rows, owned, 1).map(Arc::new).ok_or_else(unlike)
-        };
-        let columns = columns.iter().map(picked).collect::<Result<_>>()?;
-        Ok(PickedFile { rows: rows.len(), columns, runs: runs_among(&runs, &rows) })
+        let owned_end = file.index.rows_without_identifier().start as usize;
+        let (rows, parts) = (Vec::new(), Vec::new());
+        Ok(Self { picker, runs, next_run: 0, owned_end, rows, parts })
     }
+
+    /// Picks among the next rows of the file.
+    fn add(&mut self, first: usize, rows: usize, columns: Vec<Arc<HotColumn>>) -> Result<()> {
+        let runs = self.runs_of_part(first as u32, (first + rows) as u32);
+        let needed = self.picker.needed(&columns, &runs, rows)?;
+        let owned = needed.partition_point(|&row| first + (row as usize) < self.owned_end);
+        let columns = columns.iter().map(|column| picked(column, rows, &needed, owned));
+        self.parts.push((needed.len(), owned, columns.collect::<Result<_>>()?));
+        self.rows.extend(needed.iter().map(|row| first as u32 + row));
+        Ok(())
+    }
+
+    /// Whose the rows between these two are, counted from the first.
+    fn runs_of_part(&mut self, first: u32, end: u32) -> Vec<(Owner, Run)> {
+        let mut runs = Vec::new();
+        while let Some((owner, run)) = self.runs.get(self.next_run) {
+            let run_end = run.start + run.rows;
+            let (from, to) = (run.start.max(first), run_end.min(end));
+            if from < to {
+                runs.push((*owner, Run { start: from - first, rows: to - from, ..*run }));
+            }
+            if run_end > end {
+                break;
+            }
+            self.next_run += 1;
+        }
+        runs
+    }
+
+    fn finish(self) -> Result<PickedFile> {
+        let rows = self.parts.iter().map(|(rows, ..)| *rows).collect::<Vec<_>>();
+        let owned = self.parts.iter().map(|(_, owned, _)| owned).sum();
+        let order = (0..self.rows.len() as u32).collect::<Vec<_>>();
+        let width = self.parts.first().map_or(0, |(.., columns)| columns.len());
+        let columns = (0..width).map(|place| {
+            let parts = self.parts.iter().map(|(.., columns)| columns[place].clone());
+            let parts = parts.collect::<Vec<_>>();
+            match parts.as_slice() {
+                [part] => Ok(part.clone()),
+                _ => arranged(&parts, &rows, &order, owned, 1).map(Arc::new).ok_or_else(unlike),
+            }
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        let runs = runs_among(&self.runs, &self.rows);
+        Ok(PickedFile { rows: self.rows.len(), columns, runs })
+    }
+}
+
+/// These of so many rows of a column, of which so many have an identifier.
+fn picked(
+    column: &Arc<HotColumn>,
+    rows: usize,
+    needed: &[u32],
+    owned: usize,
+) -> Result<Arc<HotColumn>> {
+    let column = std::slice::from_ref(column);
+    arranged(column, &[rows], needed, owned, 1).map(Arc::new).ok_or_else(unlike)
+}
+
+fn unlike() -> DataFusionError {
+    DataFusionError::Internal("columns of a file cannot be put together".into())
 }
 
 /// The rows of a file that pass one of the tests of each of these, ascending.

@@ -9,6 +9,7 @@
 //! 3. A call that never returns becomes an error, so that no commit hangs for ever.
 //! 4. Whatever is read whole is compared with the length and the checksum that its reference holds.
 
+mod counted;
 mod disk;
 mod environment;
 pub mod local;
@@ -20,6 +21,7 @@ pub use disk::{Disk, RealDisk};
 pub use environment::{Environment, SystemEnvironment};
 pub use writer::ObjectWriter;
 
+use self::counted::CountedObjects;
 use crate::error::{Error, Result};
 use crate::frame::{self, FrameKind};
 use crate::log::action::ObjectRef;
@@ -59,7 +61,7 @@ pub struct Bucket {
 
 #[derive(Debug)]
 struct Inner {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<CountedObjects>,
     url: String,
     environment: Arc<dyn Environment>,
     safe_to_write: OnceCell<()>,
@@ -99,6 +101,7 @@ impl Bucket {
         environment: Arc<dyn Environment>,
     ) -> Self {
         let safe_to_write = OnceCell::new();
+        let store = Arc::new(CountedObjects::new(store));
         Self { inner: Arc::new(Inner { store, url: url.to_owned(), environment, safe_to_write }) }
     }
 
@@ -110,7 +113,23 @@ impl Bucket {
     /// The store itself, its root at the database's root. For reading data files by ranges; writes
     /// go through this type.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.inner.store)
+        self.inner.store.clone()
+    }
+
+    /// How many bytes of objects were read since this bucket was opened, by whoever has it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use habitue_storage::bucket::Bucket;
+    /// let bucket = Bucket::open("memory://").await?;
+    /// let object = bucket.put_new("catalog/x.json", "{}".into()).await?;
+    /// bucket.read(&object).await?;
+    /// assert_eq!(bucket.bytes_read(), 2);
+    /// # Ok::<(), habitue_storage::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.store.bytes_read()
     }
 
     /// A UUID for the name of a new object, see [`layout`](crate::layout).

@@ -332,6 +332,41 @@ async fn many_definitions_ask_the_new_events_as_few_do() {
     assert_eq!(value_of(&shop.session, sql).await, "1");
 }
 
+/// Breaks for a user if this fails: a batch job that refreshes segments reads all events again.
+#[tokio::test]
+async fn a_refresh_reads_what_came_in() {
+    let bucket = Bucket::open("memory://").await.unwrap();
+    let store = Store::create(bucket.clone(), Catalog::default()).await.unwrap();
+    let events = |from: usize, to: usize| {
+        format!(
+            "INSERT INTO events (event_id, ts, event, channel, user_id) SELECT 'e' || value, \
+             to_timestamp(value * 60), CASE WHEN value % 9 = 0 THEN 'buy' ELSE 'view' END, \
+             'c' || (value % 3), 'u' || (value * value % 4999) FROM generate_series({from}, {to})"
+        )
+    };
+    // Each statement is a process of its own: nothing is kept from one to the next.
+    let bytes_of = async |sql: &str| {
+        let before = bucket.bytes_read();
+        let store = Store::open(bucket.clone()).await.unwrap();
+        let session = Database::new(store, DatabaseOptions::default()).unwrap().session();
+        rows_of(&session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        bucket.bytes_read() - before
+    };
+    bytes_of(&events(1, 40_000)).await;
+    store.compact(CompactionOptions::default(), |_| {}).await.unwrap();
+    bytes_of(
+        "CREATE SEGMENT buyers AS SELECT customer_id FROM events GROUP BY customer_id \
+         HAVING count(*) FILTER (WHERE event = 'buy') >= 1",
+    )
+    .await;
+    bytes_of(&events(40_001, 40_400)).await;
+    let explained = "EXPLAIN ANALYZE SELECT customer_id FROM events GROUP BY customer_id \
+                     HAVING count(*) FILTER (WHERE event = 'buy') >= 1";
+    let (opening, whole) = (bytes_of("SELECT 1").await, bytes_of(explained).await);
+    let refresh = bytes_of("REFRESH SEGMENT buyers").await;
+    assert!(refresh - opening < (whole - opening) / 4, "{refresh} {whole} {opening}");
+}
+
 /// What a refresh says that it looked at: customers and new events.
 async fn looked_at(shop: &Shop, name: &str) -> [String; 2] {
     shop.run(&format!("REFRESH SEGMENT {name}")).await;
