@@ -2,6 +2,11 @@
 
 Each has `load()`, `bytes()` (what a query reads from) and `ask(name, runs)`, which answers the
 milliseconds of each run and the rows, or None where it has no words for a question.
+
+What `ingest.py` measures are the steps of loading: `make()` begins anew, `ingest(source)` takes in
+the events of a folder of Parquet files or of one file of NDJSON, `compact()` or
+`ingest_sorted(source)` bring them into the order of customers, `count(what)` tells what is there,
+and `remove()` leaves nothing.
 """
 import json
 import os
@@ -34,6 +39,7 @@ class Habitue:
     # What this process has to load before it can ask: nothing, the engine is a program.
     modules = []
     words = questions.HABITUE
+    limits = ["--threads", str(THREADS), "--memory-limit", str(MEMORY)]
 
     def __init__(self, name, data, work, programs):
         self.data, self.path = data, work / name
@@ -45,19 +51,31 @@ class Habitue:
             sys.exit(f"habitue {arguments[0]}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def make(self):
+    def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def make(self):
+        self.remove()
         self.run("init", str(self.path), "--namespace", "user_id:unique=false",
                  "--namespace", "anonymous_id:max_degree=none")
 
-    def ingest(self, folder):
-        files = [str(file) for file in sorted(folder.glob("*.parquet"))]
-        self.run("ingest", str(self.path), *files, "--select", SELECT)
+    def ingest(self, source):
+        if source.is_file():
+            self.run("ingest", str(self.path), str(source), *self.limits)
+        else:
+            files = [str(file) for file in sorted(source.glob("*.parquet"))]
+            self.run("ingest", str(self.path), *files, "--select", SELECT, *self.limits)
+
+    def compact(self):
+        self.run("maintain", str(self.path), *self.limits)
+
+    def count(self, what="*"):
+        return int(self.answer(f"SELECT count({what}) FROM events", 1)["rows"][0][0])
 
     def load(self):
         self.make()
         self.ingest(self.data / "events")
-        self.run("maintain", str(self.path))
+        self.compact()
         for name in SEGMENTS:
             self.run("sql", str(self.path), "-c",
                      f"CREATE EXTERNAL TABLE truth STORED AS PARQUET LOCATION "
@@ -97,6 +115,10 @@ class DuckDb:
     # pytz is what it imports to answer a time with its zone.
     modules = ["duckdb", "pytz"]
     words = questions.DUCKDB
+    JSON_COLUMNS = {"event_id": "BIGINT", "ts": "TIMESTAMPTZ", "event": "VARCHAR",
+                    "anonymous_id": "VARCHAR", "user_id": "VARCHAR", "channel": "VARCHAR",
+                    "amount": "DOUBLE", "product_id": "INTEGER", "campaign": "VARCHAR",
+                    "country": "VARCHAR", "properties": "VARCHAR"}
 
     def __init__(self, name, data, work, programs):
         self.data, self.path = data, work / f"{name}.db"
@@ -110,11 +132,38 @@ class DuckDb:
             connection.execute(f"SET {setting}")
         return connection
 
-    def load(self):
+    def remove(self):
         self.path.unlink(missing_ok=True)
+        self.path.with_name(f"{self.path.name}.wal").unlink(missing_ok=True)
+
+    def make(self):
+        self.remove()
+
+    def create_events(self, connection, source, order=""):
+        rows = f"'{source}/*.parquet'"
+        if source.is_file():
+            rows = (f"read_json('{source}', format = 'newline_delimited', "
+                    f"columns = {self.JSON_COLUMNS})")
+        connection.execute(f"CREATE TABLE events AS FROM {rows} {order}")
+        connection.execute("CHECKPOINT")
+
+    def ingest(self, source):
+        with self.connect() as connection:
+            self.create_events(connection, source)
+
+    def ingest_sorted(self, source):
+        with self.connect() as connection:
+            self.create_events(connection, source, "ORDER BY customer_id, ts")
+
+    def count(self, what="*"):
+        with self.connect() as connection:
+            return connection.execute(f"SELECT count({what}) FROM events").fetchone()[0]
+
+    def load(self):
+        self.make()
         connection = self.connect()
         connection.execute("SET preserve_insertion_order = true")
-        connection.execute(f"CREATE TABLE events AS FROM '{self.data}/{self.folder}/*.parquet'")
+        self.create_events(connection, self.data / self.folder)
         connection.execute(f"CREATE TABLE segments AS FROM '{self.data}/segments.parquet'")
         connection.execute("CREATE TABLE bits AS " + " UNION ALL ".join(
             f"SELECT {n} s, bitstring_agg(customer_id, 0, {meta(self.data)['customers'] - 1}) b "
@@ -187,6 +236,9 @@ class ClickHouse:
                "channel LowCardinality(String), amount Float64, product_id Int32, "
                "campaign_id LowCardinality(String), country LowCardinality(String), "
                "properties String")
+    # What a log has: the customer is found by nobody but Habitué.
+    JSON_COLUMNS = (COLUMNS.replace("event_name", "event").replace("campaign_id", "campaign")
+                    .replace("customer_id Int64, ", ""))
 
     def __init__(self, name, data, work, programs):
         self.data, self.path = data, work / "clickhouse"
@@ -199,16 +251,45 @@ class ClickHouse:
             connection.query(f"SET {setting}")
         return connection
 
-    def load(self):
+    def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def make(self):
+        self.remove()
+
+    def ingest(self, source):
+        columns, customer = self.COLUMNS, "customer_id"
+        given, rows = columns, f"'{source}/*.parquet', Parquet"
+        if source.is_file():
+            columns, customer = self.JSON_COLUMNS, "anonymous_id"
+            # Reading a line into plain strings and encoding these is faster than doing it at once.
+            given = columns.replace("LowCardinality(String)", "String")
+            rows = f"'{source}', JSONEachRow"
         connection = self.connect()
         connection.query("CREATE DATABASE db")
-        connection.query(f"CREATE TABLE db.events ({self.COLUMNS}) ENGINE = MergeTree "
-                         "ORDER BY (customer_id, ts)")
-        escaped = self.COLUMNS.replace("'", "\\'")
-        connection.query(f"INSERT INTO db.events SELECT * FROM file('{self.data}/events/*.parquet', "
-                         f"Parquet, '{escaped}')")
+        connection.query(f"CREATE TABLE db.events ({columns}) ENGINE = MergeTree "
+                         f"ORDER BY ({customer}, ts)")
+        escaped = given.replace("'", "\\'")
+        connection.query(f"INSERT INTO db.events SELECT * FROM file({rows}, '{escaped}') SETTINGS "
+                         f"max_insert_threads = {THREADS}, date_time_input_format = 'best_effort'")
+        connection.close()
+
+    def compact(self):
+        connection = self.connect()
         connection.query("OPTIMIZE TABLE db.events FINAL")
+        connection.close()
+
+    def count(self, what="*"):
+        connection = self.connect()
+        counted = str(connection.query(f"SELECT count({what}) FROM db.events", "TSV"))
+        connection.close()
+        return int(counted)
+
+    def load(self):
+        self.make()
+        self.ingest(self.data / "events")
+        self.compact()
+        connection = self.connect()
         sets = ", ".join(f"s{n} Bool" for n in range(1, 9))
         connection.query(f"CREATE TABLE db.segments (customer_id Int64, {sets}, seg1 Bool) "
                          "ENGINE = MergeTree ORDER BY customer_id")

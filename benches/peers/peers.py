@@ -47,7 +47,7 @@ def comparable(name, rows):
 
 def in_own_process(engine, wanted, action, *arguments):
     """Runs one step in a process of its own: its time and its memory are nobody else's."""
-    command = [sys.executable, __file__, "--step", json.dumps([engine, action, *arguments]),
+    command = [sys.executable, sys.argv[0], "--step", json.dumps([engine, action, *arguments]),
                "--work", str(wanted.work), "--data", str(wanted.data), "--ask", wanted.ask,
                "--habitue", wanted.habitue]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -56,22 +56,35 @@ def in_own_process(engine, wanted, action, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def step(wanted):
-    engine, action, *arguments = json.loads(wanted.step)
+def peer_of(engine, wanted):
+    """An engine with its modules, so that nothing that is measured pays for them."""
     programs = {"ask": wanted.ask, "habitue": wanted.habitue}
     peer = PEERS[engine](engine, wanted.data, wanted.work, programs)
     for module in peer.modules:
         importlib.import_module(module)
+    return peer
+
+
+def measured(peer, work):
+    """What a piece of work of an engine took, and what it answered."""
     # Habitué is a program of its own, the others live in this process.
     who = resource.RUSAGE_SELF if peer.modules else resource.RUSAGE_CHILDREN
     loading = resource.getrusage(who)
     start = time.perf_counter()
-    answer = peer.load() if action == "load" else peer.ask(*arguments)
-    told = {"seconds": time.perf_counter() - start, "milliseconds": None, "rows": None}
+    answer = work()
+    told = {"seconds": time.perf_counter() - start}
     usage = resource.getrusage(who)
     told["cpu"] = usage.ru_utime + usage.ru_stime
     told["cpu_loaded"] = told["cpu"] - loading.ru_utime - loading.ru_stime
     told["mb"] = usage.ru_maxrss / 1024
+    return told, answer
+
+
+def step(wanted):
+    engine, action, *arguments = json.loads(wanted.step)
+    peer = peer_of(engine, wanted)
+    told, answer = measured(peer, lambda: getattr(peer, action)(*arguments))
+    told |= {"milliseconds": None, "rows": None}
     if action == "load":
         told["bytes"] = peer.bytes()
     elif answer is not None:
@@ -148,28 +161,43 @@ def compare_cold(wanted, names, engines):
     return all_agree
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=lambda text: int(float(text)), default=2_000_000)
+def number(text):
+    return int(float(text))
+
+
+def arguments(description):
+    """What every command wants to know that compares engines."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--events", type=number, default=2_000_000)
     parser.add_argument("--work", type=Path, default=Path("peers-work"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--ask", default="target/release/ask")
     parser.add_argument("--habitue", default="target/release/habitue")
-    parser.add_argument("--engines")
     parser.add_argument("--only")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--keep", action="store_true", help="ask what an earlier run loaded")
-    parser.add_argument("--cold", action="store_true", help="the first question of a process")
     parser.add_argument("--step", help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
+    return parser
+
+
+def prepare(wanted):
+    """The folders, and events where none are given."""
     wanted.work.mkdir(parents=True, exist_ok=True)
     if wanted.data is None:
         wanted.data = wanted.work / "data"
         if not (wanted.data / "meta.json").exists():
-            # Imported here: every step would pay for what it imports.
-            from generate import generate
-            generate(wanted.events, wanted.data)
+            # In a process of its own: Linux counts the memory of a parent as its child's peak.
+            subprocess.run([sys.executable, Path(__file__).with_name("generate.py"),
+                            str(wanted.events), wanted.data], check=True)
     wanted.data = wanted.data.resolve()
+
+
+def main():
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--engines")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--keep", action="store_true", help="ask what an earlier run loaded")
+    parser.add_argument("--cold", action="store_true", help="the first question of a process")
+    wanted = parser.parse_args()
+    prepare(wanted)
     if wanted.step:
         return step(wanted)
     names = wanted.only.split(",") if wanted.only else questions.NAMES
