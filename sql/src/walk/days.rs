@@ -92,7 +92,6 @@ impl Days {
             }
             return Ok(None);
         };
-        let days = Arc::new(days);
         let wanted = Wanted { path: name, rows: u64::from(days.rows()), is_made: false };
         let (Ok(room), Some(memory)) =
             (hot.room(std::slice::from_ref(&wanted), &schema), hot.reserve(days.bytes()))
@@ -113,7 +112,7 @@ type MadeDays = (Arc<Arrangement>, Vec<Arc<HotColumn>>);
 
 /// What comes of making days.
 enum Made {
-    Days(Arrangement, Vec<HotColumn>),
+    Days(Arc<Arrangement>, Vec<HotColumn>),
     /// Hardly two rows are of the same day.
     TooMany,
     /// Memory is too small now.
@@ -134,7 +133,7 @@ async fn of_arranged(
     };
     let made = SpawnedTask::spawn_blocking(move || days_of(&arrangement, &name, &columns, threads));
     let made = made.join().await.map_err(joined)?;
-    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(days, columns)))
+    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(Arc::new(days), columns)))
 }
 
 /// Days of columns that stand in files still: only the rows that are needed are arranged.
@@ -172,7 +171,7 @@ async fn of_files(
         Some((days, columns.collect::<Option<Vec<_>>>()?))
     });
     let made = made.join().await.map_err(joined)?;
-    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(days, columns)))
+    Ok(made.map_or(Made::TooMany, |(days, columns)| Made::Days(Arc::new(days), columns)))
 }
 
 fn name_of(arrangement: &Arrangement, schema: &Schema) -> Arc<str> {

@@ -133,11 +133,11 @@ impl Picker {
             if self.picks_all() {
                 return Ok(PickedFile { rows, columns, runs: picking.runs });
             }
-            picking.add(0, rows, columns)?;
+            picking.add(0, rows, &columns)?;
         } else {
             decode_parts(&self.store, &file, self.schema.clone(), |first, rows, columns| {
-                let columns = columns.into_iter().map(Arc::new).collect();
-                Ok(picking.add(first, rows, columns)?)
+                let columns = columns.into_iter().map(Arc::new).collect::<Vec<_>>();
+                Ok(picking.add(first, rows, &columns)?)
             })
             .await?;
         }
@@ -187,9 +187,9 @@ impl<'a> FilePicking<'a> {
     }
 
     /// Picks among the next rows of the file.
-    fn add(&mut self, first: usize, rows: usize, columns: Vec<Arc<HotColumn>>) -> Result<()> {
+    fn add(&mut self, first: usize, rows: usize, columns: &[Arc<HotColumn>]) -> Result<()> {
         let runs = self.runs_of_part(first as u32, (first + rows) as u32);
-        let needed = self.picker.needed(&columns, &runs, rows)?;
+        let needed = self.picker.needed(columns, &runs, rows)?;
         let owned = needed.partition_point(|&row| first + (row as usize) < self.owned_end);
         let columns = columns.iter().map(|column| picked(column, rows, &needed, owned));
         self.parts.push((needed.len(), owned, columns.collect::<Result<_>>()?));
