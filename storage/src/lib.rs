@@ -24,6 +24,7 @@ mod parquet_object;
 pub mod partition;
 pub mod rejected;
 pub mod segment;
+mod side_by_side;
 pub mod snapshot;
 pub mod store;
 pub mod verify;

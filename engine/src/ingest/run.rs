@@ -191,6 +191,9 @@ async fn select(
         local_files: LocalFiles::Allowed,
     };
     let session = Database::new(store.clone(), options)?.session();
+    // Events are texts as Arrow has always had them; views would be copied once more.
+    let state = session.context().state_ref();
+    state.write().config_mut().options_mut().sql_parser.map_string_types_to_utf8view = false;
     session.context().register_table("input", Arc::new(table)).map_err(select_error)?;
     Ok(session.run(sql).await?)
 }

@@ -6,8 +6,8 @@ use super::runs::{Run, SortedRows, ipc_error};
 use crate::error::Result;
 use crate::identity::IdentityMap;
 use crate::log::action::PartitionUnit;
-use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::compute::interleave;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -98,10 +98,24 @@ impl Merge {
         if places.is_empty() {
             return Ok(None);
         }
-        let batches: Vec<&RecordBatch> = self.batches.iter().map(|rows| &rows.batch).collect();
-        let rows = interleave_record_batch(&batches, &places).map_err(ipc_error)?;
+        let rows = self.picked(&places)?;
         self.drop_used_up();
         Ok(Some(MergedBatch { rows, keys }))
+    }
+
+    /// The rows at these places. Many columns are NULL throughout, and need not be picked.
+    fn picked(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
+        let schema = self.batches[0].batch.schema();
+        let columns = schema.fields().iter().enumerate().map(|(column, field)| {
+            let arrays = self.batches.iter().map(|rows| rows.batch.column(column).as_ref());
+            let arrays: Vec<&dyn Array> = arrays.collect();
+            match arrays.iter().all(|array| array.null_count() == array.len()) {
+                true => Ok(new_null_array(field.data_type(), places.len())),
+                false => interleave(&arrays, places),
+            }
+        });
+        let columns = columns.collect::<std::result::Result<_, _>>().map_err(ipc_error)?;
+        RecordBatch::try_new(schema, columns).map_err(ipc_error)
     }
 
     /// Loads the next rows of a run and puts the first of them on the heap.

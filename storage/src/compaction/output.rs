@@ -121,10 +121,10 @@ impl Output {
             sorted_by: SortedBy::Customer { identity_version: self.identity_version },
             ingested: self.ingested,
         };
-        let (schema, name) = (batch.schema(), self.bucket.new_uuid());
+        let name = self.bucket.new_uuid();
         let texts = column(batch, event::PROPERTIES)?;
         let members = Members::for_texts(texts.as_string());
-        let encoder = DataFileEncoder::new(&schema, origin, name, self.rows_max, members)?;
+        let encoder = DataFileEncoder::new(batch, origin, name, self.rows_max, members)?;
         let front = self.bucket.writer(encoder.path()).await?;
         Ok(OpenFile { encoder, front, last, held: self.memory.hold(0) })
     }

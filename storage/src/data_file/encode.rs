@@ -4,7 +4,7 @@ use super::blocks::BlockHasher;
 use super::index::{FileIndex, FileIndexBuilder};
 use super::index_object::IndexObject;
 use super::members::{Members, Split, with_texts};
-use super::properties::writer_properties;
+use super::properties::{worth_zstd, writer_properties};
 use crate::bucket::{Bucket, ObjectWriter};
 use crate::error::{Error, Result};
 use crate::event;
@@ -65,9 +65,10 @@ pub(super) struct Statistics {
 
 impl DataFileEncoder {
     /// Begins a data file of this name, which will have at most so many rows and columns for these
-    /// members of `properties`.
+    /// members of `properties`. Its first rows tell how its columns are compressed; they are still to
+    /// be written.
     pub(crate) fn new(
-        schema: &SchemaRef,
+        first: &RecordBatch,
         origin: DataFileOrigin,
         name: Uuid,
         rows_max: usize,
@@ -76,8 +77,9 @@ impl DataFileEncoder {
         let Partition { unit, start_us } = origin.partition;
         let path = layout::data_file(unit, start_us, name)?;
         let failed = |error| parquet_error(&path, error);
-        let schema = schema_with(schema, members.as_ref());
-        let properties = writer_properties(&schema, origin.sorted_by, rows_max);
+        let first = members.as_ref().map_or_else(|| Ok(first.clone()), |of| split(first, of))?;
+        let (schema, worth_zstd) = (first.schema(), worth_zstd(&first));
+        let properties = writer_properties(&schema, origin.sorted_by, rows_max, &worth_zstd);
         let properties = properties.map_err(failed)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
         let (index, statistics) = (FileIndexBuilder::default(), Statistics::default());

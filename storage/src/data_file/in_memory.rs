@@ -17,8 +17,10 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Values that are picked and given to the encoder at once.
@@ -43,7 +45,8 @@ pub(crate) async fn encode(file: FileInMemory, threads: usize) -> Result<Encoded
     let path = layout::data_file(unit, start_us, file.name)?;
     let rows = file.keys.len();
     let failed = |error| parquet_error(&path, error);
-    let properties = writer_properties(&file.schema, file.origin.sorted_by, rows);
+    let (sorted_by, no_zstd) = (file.origin.sorted_by, HashSet::new());
+    let properties = writer_properties(&file.schema, sorted_by, rows, &no_zstd);
     let properties = Some(properties.map_err(failed)?);
     let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&file.schema), properties);
     let (mut writer, factory) =
@@ -60,7 +63,10 @@ pub(crate) async fn encode(file: FileInMemory, threads: usize) -> Result<Encoded
     let columns = file.schema.fields().len();
     let pick = Arc::clone(&file.pick);
     let described = tokio::task::spawn_blocking(move || describe(&file).map(|d| (d, file.origin)));
-    let jobs = futures::stream::iter(jobs).map(|job| job.begin(&pick)).buffered(threads.max(1));
+    // Jobs that are done may wait for one before them that is long, without holding up others.
+    let turns = Arc::new(Semaphore::new(threads.max(1)));
+    let jobs = futures::stream::iter(jobs).map(|job| job.begin(&pick, &turns));
+    let jobs = jobs.buffered(columns.max(threads));
     let mut row_groups = jobs.try_chunks(columns);
     while let Some(chunks) = row_groups.next().await {
         let mut row_group = writer.next_row_group().map_err(failed)?;
@@ -85,10 +91,15 @@ struct Job {
 }
 
 impl Job {
-    /// Begins it on a thread of its own.
-    fn begin(self, pick: &Pick) -> impl Future<Output = Result<ArrowColumnChunk>> + use<> {
-        let pick = Arc::clone(pick);
+    /// Does it on a thread of its own, once it is its turn.
+    fn begin(
+        self,
+        pick: &Pick,
+        turns: &Arc<Semaphore>,
+    ) -> impl Future<Output = Result<ArrowColumnChunk>> + use<> {
+        let (pick, turns) = (Arc::clone(pick), Arc::clone(turns));
         async move {
+            let _turn = turns.acquire().await.map_err(|_| Error::Internal("no turns".into()))?;
             tokio::task::spawn_blocking(move || self.run(&pick))
                 .await
                 .map_err(|error| died(&error))?

@@ -19,4 +19,5 @@ pub use manual::{NamedIdentifier, Stated, Statement};
 pub use map::IdentityMap;
 pub use reading::{identifiers_schema, links_with_status_schema};
 pub use rebuild::Rebuilt;
+pub(crate) use stitcher::LookedUp;
 pub use stitcher::{IdentityChanges, Remap, Stitcher};

@@ -22,10 +22,11 @@ use super::raw_components::RawComponents;
 use super::rules::{Link, LinkKind, Rules, Statements};
 use crate::catalog::Catalog;
 use crate::dictionary::run::NewIdentifiers;
-use crate::dictionary::{Dictionary, HashBuffer, Layer, ValueRules};
+use crate::dictionary::{Dictionary, Layer, ValueRules};
 use crate::error::{Error, Result};
 use crate::log::action::{DictionaryRun, IdentityMapRef, LinkFile};
 use degrees::Degrees;
+pub(crate) use observe::LookedUp;
 use observe::PairCache;
 use roaring::RoaringBitmap;
 use std::collections::{HashMap, HashSet};
@@ -80,7 +81,6 @@ pub struct Stitcher {
     /// Links below that place that are valid from an earlier time since.
     earlier_unresolved: HashSet<u32>,
     pair_cache: PairCache,
-    hash_buffer: HashBuffer,
     source: String,
 }
 
@@ -173,7 +173,6 @@ impl Stitcher {
             links_resolved: 0,
             earlier_unresolved: HashSet::new(),
             pair_cache: PairCache::default(),
-            hash_buffer: HashBuffer::default(),
             source: String::new(),
             rules,
         }

@@ -46,7 +46,7 @@ pub(super) struct IdFilter {
 }
 
 impl IdFilter {
-    fn of(filter: &Sbbf) -> parquet::errors::Result<Self> {
+    pub(super) fn of(filter: &Sbbf) -> parquet::errors::Result<Self> {
         let mut bytes = Vec::with_capacity(filter.num_blocks() * size_of::<[u32; 8]>());
         filter.write_bitset(&mut bytes)?;
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &b| (word << 8) | u32::from(b));

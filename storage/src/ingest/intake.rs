@@ -1,13 +1,17 @@
-//! From chunks of events to files: ids, duplicates, identifiers, and writing in the background.
+//! From pieces of events to files: ids, duplicates, identifiers, and writing in the background.
+//!
+//! A piece is small, so that it is stitched while the next one is read, even when the input is small;
+//! several make a chunk, so that files are few.
 
 use super::event_ids;
+use super::numbering::with_identifiers;
 use super::occurrence::OccurrenceCounter;
-use super::seen::{self, IdRows, RecentIds};
+use super::recent_ids::{IdRows, RecentIds};
+use super::seen;
 use super::write::{ChunkToWrite, days_with_events};
 use super::{DuplicateRow, IngestOptions};
 use crate::background::Background;
 use crate::catalog::Catalog;
-use crate::data_file::encode::column;
 use crate::error::{Error, Result};
 use crate::event;
 use crate::identity::Stitcher;
@@ -15,12 +19,16 @@ use crate::log::action::{DataFile, PartitionUnit};
 use crate::partition::DAY_US;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
-/// The state of an ingest that chunks go through one after the other.
+/// No chunk has more rows. Larger ones make fewer files; smaller ones keep all steps busy when an
+/// input has only a few million rows.
+const CHUNK_ROWS_MAX: usize = 1 << 20;
+
+/// The state of an ingest that pieces go through one after the other.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) store: Store,
@@ -37,7 +45,25 @@ pub(super) struct Intake {
     unit: Option<PartitionUnit>,
     occurrences: OccurrenceCounter,
     on_duplicate_row: DuplicateRow,
+    chunk_bytes_max: usize,
+    chunk: Option<Chunk>,
     writing: Option<Writing>,
+}
+
+/// Stitched events that wait for more, and the ids of them.
+#[derive(Debug)]
+struct Chunk {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+    ids: RecentIds,
+}
+
+impl Chunk {
+    fn new(unit: PartitionUnit) -> Self {
+        let ids = RecentIds::new(unit, CHUNK_ROWS_MAX);
+        Self { batches: Vec::new(), rows: 0, bytes: 0, ids }
+    }
 }
 
 /// A chunk that is being written, and the ids in it.
@@ -48,12 +74,12 @@ struct Writing {
 }
 
 impl Intake {
-    /// Begins on the newest snapshot. Of what it remembers of rows without ids, at most so many
-    /// bytes stay in memory.
+    /// Begins on the newest snapshot. A chunk has at most so many bytes, and of what is remembered
+    /// of rows without ids at most so many stay in memory.
     pub(super) async fn begin(
         store: &Store,
         options: &IngestOptions,
-        remembered_bytes_max: usize,
+        chunk_bytes_max: usize,
     ) -> Result<Self> {
         let base = store.snapshot().await?;
         let catalog = store.catalog(&base).await?;
@@ -69,31 +95,55 @@ impl Intake {
             accepted: 0,
             duplicates: 0,
             unit: None,
-            occurrences: OccurrenceCounter::new(remembered_bytes_max),
+            occurrences: OccurrenceCounter::new(chunk_bytes_max),
             on_duplicate_row: options.on_duplicate_row,
+            chunk_bytes_max,
+            chunk: None,
             writing: None,
         })
     }
 
-    /// Gives a chunk ids, takes out what is known, stitches it, and begins to write it.
-    pub(super) async fn take(&mut self, chunk: Vec<RecordBatch>) -> Result<()> {
+    /// Gives a piece of so many bytes ids, takes out what is known, stitches it, and begins to write
+    /// the chunk that it completes.
+    pub(super) async fn take(&mut self, piece: Vec<RecordBatch>, bytes: usize) -> Result<()> {
         let (batches, dropped) =
-            event_ids::fill(chunk, &mut self.occurrences, self.on_duplicate_row)?;
+            event_ids::fill(piece, &mut self.occurrences, self.on_duplicate_row)?;
         self.duplicates += dropped;
         let unit = self.unit_for(&batches)?;
-        let (batches, ids) = self.without_known(batches, unit).await?;
+        let mut chunk = match self.chunk.take() {
+            Some(chunk) => chunk,
+            None => Chunk::new(unit),
+        };
+        let batches = self.without_known(batches, &mut chunk.ids).await?;
         let batches = self.stitch(batches)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if rows == 0 {
-            return Ok(());
-        }
         self.accepted += rows as u64;
+        chunk.rows += rows;
+        chunk.bytes += bytes;
+        chunk.batches.extend(batches);
+        let is_full = chunk.rows >= CHUNK_ROWS_MAX || chunk.bytes >= self.chunk_bytes_max;
+        self.chunk = (chunk.rows > 0).then_some(chunk);
+        if is_full { self.begin_writing(unit).await } else { Ok(()) }
+    }
+
+    /// Begins to write the chunk, once the one before is written.
+    async fn begin_writing(&mut self, unit: PartitionUnit) -> Result<()> {
         self.finish_writing().await?;
-        let bucket = self.store.bucket().clone();
-        let chunk = ChunkToWrite::new(&bucket, batches, unit)?;
-        let files = Background::begin("writing a chunk", chunk.write(bucket, self.threads));
-        self.writing = Some(Writing { files, ids });
+        if let Some(Chunk { batches, ids, .. }) = self.chunk.take() {
+            let bucket = self.store.bucket().clone();
+            let chunk = ChunkToWrite::new(&bucket, batches, unit)?;
+            let files = Background::begin("writing a chunk", chunk.write(bucket, self.threads));
+            self.writing = Some(Writing { files, ids });
+        }
         Ok(())
+    }
+
+    /// Begins to write what waits for more.
+    pub(super) async fn write_rest(&mut self) -> Result<()> {
+        match self.unit {
+            Some(unit) if self.chunk.is_some() => self.begin_writing(unit).await,
+            _ => Ok(()),
+        }
     }
 
     /// Whether there is anything to commit.
@@ -118,71 +168,44 @@ impl Intake {
         event::file_schema(self.catalog.namespaces.iter().map(|namespace| namespace.name.as_str()))
     }
 
-    /// The unit of the partitions of this ingest, chosen by its first chunk and by what is here
+    /// The unit of the partitions of this ingest, chosen by its first piece and by what is here
     /// already: whichever is denser.
     fn unit_for(&mut self, batches: &[RecordBatch]) -> Result<PartitionUnit> {
         if let Some(unit) = self.unit {
             return Ok(unit);
         }
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let by_chunk = PartitionUnit::for_volume(rows, days_with_events(batches)?);
-        let unit = by_chunk.min(unit_of_snapshot(&self.base));
+        let by_piece = PartitionUnit::for_volume(rows, days_with_events(batches)?);
+        let unit = by_piece.min(unit_of_snapshot(&self.base));
         self.unit = Some(unit);
         Ok(unit)
     }
 
     /// Takes out the rows whose ids are known: in the history, in this ingest's files, in the
-    /// chunk that is being written, or earlier in this chunk.
+    /// chunk that is being written, or in the one that waits for them, to whose ids it adds theirs.
     async fn without_known(
         &mut self,
         batches: Vec<RecordBatch>,
-        unit: PartitionUnit,
-    ) -> Result<(Vec<RecordBatch>, RecentIds)> {
+        in_chunk: &mut RecentIds,
+    ) -> Result<Vec<RecordBatch>> {
         let rows = IdRows::of(&batches)?;
         let mut is_seen = vec![false; rows.len()];
         if let Some(writing) = &self.writing {
             writing.ids.mark(&rows, &mut is_seen);
         }
         let files = self.base.data_files.values().chain(&self.files);
-        seen::mark_in_files(&self.store, files, &rows, &mut is_seen).await?;
-        let ids = RecentIds::new(unit, rows, &mut is_seen);
+        seen::mark_in_files(&self.store, files, &rows, &mut is_seen, self.threads).await?;
+        in_chunk.take(rows, &mut is_seen);
         let (batches, dropped) = unseen(&batches, &is_seen)?;
         self.duplicates += dropped;
-        Ok((batches, ids))
+        Ok(batches)
     }
 
-    fn stitch(&mut self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    fn stitch(&mut self, mut batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        batches.retain(|batch| batch.num_rows() > 0);
         let schema = self.file_schema();
-        let catalog = Arc::clone(&self.catalog);
-        let stitcher = &mut self.stitcher;
-        batches
-            .into_iter()
-            .filter(|batch| batch.num_rows() > 0)
-            .map(|batch| with_identifiers(stitcher, &catalog, &schema, &batch))
-            .collect()
+        with_identifiers(&mut self.stitcher, &self.catalog, &schema, &batches, self.threads)
     }
-}
-
-/// Adds the column of identifiers, as the stitcher numbers them.
-pub(super) fn with_identifiers(
-    stitcher: &mut Stitcher,
-    catalog: &Catalog,
-    schema: &SchemaRef,
-    batch: &RecordBatch,
-) -> Result<RecordBatch> {
-    let ids = column(batch, event::EVENT_ID)?.as_string::<i32>();
-    let ts = column(batch, event::TS)?.as_primitive::<TimestampMicrosecondType>();
-    let namespaces: Vec<(u16, &StringArray)> = (0_u16..)
-        .zip(&catalog.namespaces)
-        .map(|(number, namespace)| Ok((number, column(batch, &namespace.name)?.as_string::<i32>())))
-        .collect::<Result<_>>()?;
-    let identifiers: UInt32Array = stitcher.observe(&namespaces, ts, ids)?;
-    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
-    columns.push(Arc::new(identifiers));
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| Error::Arrow {
-        during: "putting identifiers to events".into(),
-        source: Arc::new(error),
-    })
 }
 
 /// The rows that are not seen, and how many are.

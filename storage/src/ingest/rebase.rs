@@ -5,7 +5,9 @@
 //! its identifiers' numbers, and written again. The old files stay for garbage collection: after a
 //! commit attempt nothing is deleted.
 
-use super::intake::{Intake, unseen, with_identifiers};
+use super::intake::{Intake, unseen};
+use super::numbering::with_identifiers;
+use super::recent_ids::IdRows;
 use super::write::ChunkToWrite;
 use super::{IngestSummary, seen};
 use crate::data_file::read;
@@ -108,20 +110,20 @@ impl Intake {
         let mut files = Vec::new();
         for file in std::mem::take(&mut self.files) {
             let batches = self.read_back(&file).await?;
-            let rows = seen::IdRows::of(&batches)?;
+            let rows = IdRows::of(&batches)?;
             let mut is_seen = vec![false; rows.len()];
-            seen::mark_in_files(&self.store, unknown.iter(), &rows, &mut is_seen).await?;
-            let (batches, dropped) = unseen(&batches, &is_seen)?;
+            let others = unknown.iter();
+            seen::mark_in_files(&self.store, others, &rows, &mut is_seen, self.threads).await?;
+            let (mut batches, dropped) = unseen(&batches, &is_seen)?;
             self.duplicates += dropped;
             self.accepted -= dropped;
-            let batches = batches
-                .iter()
-                .filter(|batch| batch.num_rows() > 0)
-                .map(|batch| with_identifiers(&mut stitcher, &self.catalog, &schema, batch))
-                .collect::<Result<Vec<_>>>()?;
+            batches.retain(|batch| batch.num_rows() > 0);
             if batches.is_empty() {
                 continue;
             }
+            let catalog = &self.catalog;
+            let batches =
+                with_identifiers(&mut stitcher, catalog, &schema, &batches, self.threads)?;
             let bucket = self.store.bucket();
             let chunk = ChunkToWrite::new(bucket, batches, file.partition_unit)?;
             files.extend(chunk.write(bucket.clone(), self.threads).await?);

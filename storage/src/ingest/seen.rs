@@ -1,121 +1,33 @@
 //! Whether an event id is known already: what makes ingest idempotent.
 //!
 //! An id counts as seen if it stands in the time partition of its `ts` or in a neighbour. For the
-//! rows of a chunk:
+//! rows of a piece:
 //!
 //! 1. Files are left out whose partition is near no row.
 //! 2. The Parquet bloom filter of each row group is asked for each row that is near.
 //! 3. What it knows is asked of the fingerprints of the row group's ids.
 //! 4. Where both say perhaps, the ids of the row group are decoded and compared exactly.
 //!
-//! Rows that are not in a file yet are compared with a table of their ids. Memory follows the size
-//! of a chunk, not of the history.
+//! Rows that are not in a file yet are compared with a table of their ids, see
+//! [`recent_ids`](super::recent_ids). Memory follows the size of a chunk, not of the history.
 
-use super::id_filter::{self, IdFilter, hash_of};
-use crate::data_file::encode::column;
+use super::id_filter::{self, IdFilter, IdFilters, hash_of};
+use super::recent_ids::IdRows;
 use crate::error::Result;
-use crate::event;
-use crate::log::action::{DataFile, PartitionUnit};
+use crate::log::action::DataFile;
 use crate::partition::Partition;
+use crate::side_by_side::side_by_side;
 use crate::store::Store;
-use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::TimestampMicrosecondType;
 use hashbrown::HashTable;
 use std::ops::Range;
 
-/// Ids and times of rows, by the place of their batch and their row in it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct IdRows {
-    batches: Vec<(StringArray, TimestampMicrosecondArray)>,
-    /// The first row of each batch, counted over all.
-    starts: Vec<usize>,
-    /// Of the id of each row.
-    hashes: Vec<u64>,
-    /// The first and the last time.
-    times: Option<(i64, i64)>,
-}
-
-impl IdRows {
-    pub(super) fn of<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Result<Self> {
-        let mut rows = Self::default();
-        for batch in batches {
-            let ids = column(batch, event::EVENT_ID)?.as_string::<i32>().clone();
-            let ts = column(batch, event::TS)?.as_primitive::<TimestampMicrosecondType>().clone();
-            rows.starts.push(rows.hashes.len());
-            rows.hashes.extend((0..ids.len()).map(|row| hash_of(ids.value(row))));
-            for &ts in ts.values() {
-                let (min, max) = rows.times.unwrap_or((ts, ts));
-                rows.times = Some((min.min(ts), max.max(ts)));
-            }
-            rows.batches.push((ids, ts));
-        }
-        Ok(rows)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.batches
-            .iter()
-            .flat_map(|(ids, ts)| (0..ids.len()).map(|row| (ids.value(row), ts.value(row))))
-    }
-
-    fn row(&self, row: usize) -> (&str, i64) {
-        let batch = self.starts.partition_point(|&start| start <= row) - 1;
-        let (ids, ts) = &self.batches[batch];
-        let within = row - self.starts[batch];
-        (ids.value(within), ts.value(within))
-    }
-}
-
-/// A table of ids of rows that are in no file yet.
-#[derive(Debug)]
-pub(super) struct RecentIds {
-    unit: PartitionUnit,
-    rows: IdRows,
-    table: HashTable<u32>,
-}
-
-impl RecentIds {
-    /// Takes all rows in. Marks in `is_seen` those that repeat an earlier one of them.
-    pub(super) fn new(unit: PartitionUnit, rows: IdRows, is_seen: &mut [bool]) -> Self {
-        let mut table: HashTable<u32> = HashTable::with_capacity(rows.len());
-        for (row, (id, ts)) in rows.iter().enumerate() {
-            if is_seen[row] {
-                continue;
-            }
-            let same = |&other: &u32| is_same(unit, rows.row(other as usize), (id, ts));
-            let hash = rows.hashes[row];
-            if table.find(hash, same).is_some() {
-                is_seen[row] = true;
-                continue;
-            }
-            table.insert_unique(hash, row as u32, |&other| rows.hashes[other as usize]);
-        }
-        Self { unit, rows, table }
-    }
-
-    /// Marks the rows whose ids stand in this table.
-    pub(super) fn mark(&self, rows: &IdRows, is_seen: &mut [bool]) {
-        for ((is_seen, row), hash) in is_seen.iter_mut().zip(rows.iter()).zip(&rows.hashes) {
-            let same = |&other: &u32| is_same(self.unit, self.rows.row(other as usize), row);
-            *is_seen = *is_seen || self.table.find(*hash, same).is_some();
-        }
-    }
-}
-
-fn is_same(unit: PartitionUnit, one: (&str, i64), other: (&str, i64)) -> bool {
-    one.0 == other.0 && Partition::containing(unit, one.1).is_near(other.1)
-}
-
-/// Marks the rows whose ids stand in these files.
+/// Marks the rows whose ids stand in these files, asking filters on so many threads.
 pub(super) async fn mark_in_files<'a>(
     store: &Store,
     files: impl Iterator<Item = &'a DataFile>,
     rows: &IdRows,
     is_seen: &mut [bool],
+    threads: usize,
 ) -> Result<()> {
     let Some((min, max)) = rows.times else {
         return Ok(());
@@ -130,7 +42,7 @@ pub(super) async fn mark_in_files<'a>(
         // The files of a partition mostly follow each other.
         let mut candidates = match last.take() {
             Some(candidates) if candidates.near == near => candidates,
-            _ => Candidates::of(rows, near),
+            _ => Candidates::of(rows, near, threads),
         };
         mark_in_file(store, file, rows, &mut candidates, is_seen).await?;
         last = Some(candidates);
@@ -138,23 +50,53 @@ pub(super) async fn mark_in_files<'a>(
     Ok(())
 }
 
+/// With fewer rows another thread is not worth its beginning.
+const SHARE_ROWS_MIN: usize = 1 << 15;
+
 /// The rows whose time is near a partition, with the hashes of their ids, in the order of these:
 /// that is the order of the blocks of a bloom filter, so that a filter is read from front to end
-/// and not here and there.
+/// and not here and there. Each thread has a share of the hashes.
 struct Candidates {
     near: Range<i64>,
-    rows: Vec<(u64, u32)>,
+    shares: Vec<Vec<(u64, u32)>>,
 }
 
 impl Candidates {
-    fn of(rows: &IdRows, near: Range<i64>) -> Self {
+    fn of(rows: &IdRows, near: Range<i64>, threads: usize) -> Self {
+        let count = (rows.len() / SHARE_ROWS_MIN).clamp(1, threads.max(1));
+        let mut shares = vec![Vec::with_capacity(rows.len() / count); count];
         let times = rows.batches.iter().flat_map(|(_, ts)| ts.values());
-        let is_near = |(_, ts): &(u32, &i64)| near.contains(*ts);
-        let near_rows = (0_u32..).zip(times).filter(is_near).map(|(row, _)| row);
-        let mut rows: Vec<(u64, u32)> =
-            near_rows.map(|row| (rows.hashes[row as usize], row)).collect();
-        rows.sort_unstable();
-        Self { near, rows }
+        for ((row, ts), &hash) in (0_u32..).zip(times).zip(&rows.hashes) {
+            if near.contains(ts) {
+                let share = (u128::from(hash) * count as u128) >> 64;
+                shares[share as usize].push((hash, row));
+            }
+        }
+        Self { near, shares }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shares.iter().all(Vec::is_empty)
+    }
+
+    /// The rows that each row group may hold, in the order of the hashes of their ids.
+    fn hits(&mut self, filters: &IdFilters) -> Result<Vec<Vec<u32>>> {
+        let of_shares = side_by_side("asking the filters of ids", &mut self.shares, |share| {
+            if !share.is_sorted() {
+                share.sort_unstable();
+            }
+            let of_filter = |filter: &Option<IdFilter>| {
+                let may_hold = |hash: u64| filter.as_ref().is_none_or(|f| f.may_hold(hash));
+                let hits = share.iter().filter(|(hash, _)| may_hold(*hash));
+                hits.map(|(_, row)| *row).collect::<Vec<_>>()
+            };
+            filters.row_groups.iter().map(of_filter).collect::<Vec<_>>()
+        });
+        let mut hits = vec![Vec::new(); filters.row_groups.len()];
+        for of_share in of_shares? {
+            hits.iter_mut().zip(of_share).for_each(|(hits, more)| hits.extend(more));
+        }
+        Ok(hits)
     }
 }
 
@@ -165,15 +107,13 @@ async fn mark_in_file(
     candidates: &mut Candidates,
     is_seen: &mut [bool],
 ) -> Result<()> {
-    if candidates.rows.is_empty() {
+    if candidates.is_empty() {
         return Ok(());
     }
     let filters = id_filter::filters_of(store, file).await?;
-    for (row_group, filter) in filters.row_groups.iter().enumerate() {
-        let may_hold =
-            |hash: u64| filter.as_ref().is_none_or(|filter: &IdFilter| filter.may_hold(hash));
-        let hits = candidates.rows.iter().filter(|(hash, _)| may_hold(*hash));
-        let mut hits: Vec<u32> = hits.map(|(_, row)| *row).collect();
+    for (row_group, mut hits) in candidates.hits(&filters)?.into_iter().enumerate() {
+        // Of a file that is sent again, each row group finds its share, and need not be asked of the
+        // others.
         hits.retain(|row| !is_seen[*row as usize]);
         if hits.is_empty() {
             continue;
@@ -182,11 +122,10 @@ async fn mark_in_file(
         hits.retain(|row| prints.may_hold(rows.hashes[*row as usize]));
         if !hits.is_empty() {
             mark_equal(store, file, row_group, rows, &hits, is_seen).await?;
-            // Of a file that is sent again, each row group finds its share, and need not be asked
-            // of the others.
-            candidates.rows.retain(|(_, row)| !is_seen[*row as usize]);
         }
     }
+    let is_open = |(_, row): &(u64, u32)| !is_seen[*row as usize];
+    candidates.shares.iter_mut().for_each(|share| share.retain(is_open));
     Ok(())
 }
 
@@ -219,4 +158,39 @@ async fn mark_equal(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{RecordBatch, StringArray, TimestampMicrosecondArray};
+    use parquet::bloom_filter::Sbbf;
+    use std::sync::Arc;
+
+    // If this fails, rows of files that are sent again are taken in twice, or their ids are compared
+    // with those of others.
+    #[test]
+    fn all_threads_together_find_what_one_finds() {
+        let count = 4 * SHARE_ROWS_MIN;
+        let ids: StringArray = (0..count).map(|row| Some(format!("e{row}"))).collect();
+        let times = TimestampMicrosecondArray::from_iter_values((0..count).map(|row| row as i64));
+        let columns: [(&str, arrow::array::ArrayRef); 2] =
+            [("event_id", Arc::new(ids)), ("ts", Arc::new(times.with_timezone("UTC")))];
+        let rows = IdRows::of([&RecordBatch::try_from_iter(columns).unwrap()]).unwrap();
+        let mut filter = Sbbf::new_with_ndv_fpp(5_000, 0.01).unwrap();
+        (0..5_000).for_each(|row| filter.insert(format!("e{}", row * 20).as_str()));
+        let filters = IdFilters { row_groups: vec![Some(IdFilter::of(&filter).unwrap()), None] };
+        let near = 1_000..100_000;
+        let found = |threads| {
+            let mut candidates = Candidates::of(&rows, near.clone(), threads);
+            assert_eq!(candidates.shares.len(), threads);
+            candidates.hits(&filters).unwrap()
+        };
+        let (alone, together) = (found(1), found(3));
+        assert_eq!(alone, together);
+        assert!((1_000..100_000).step_by(20).all(|row| alone[0].contains(&row)));
+        assert!(alone[0].len() < 10_000 && alone[1].len() == 99_000);
+        let hashes = alone[1].iter().map(|&row| rows.hashes[row as usize]);
+        assert!(hashes.is_sorted());
+    }
 }

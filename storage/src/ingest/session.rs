@@ -1,13 +1,13 @@
 //! One ingest, from its first row to its commit.
 //!
 //! 1. Rows come in and are brought to events or rejected, several batches at a time.
-//! 2. They wait in a chunk, in their order. A chunk that is large enough gets event ids; rows that
+//! 2. They wait in a piece, in their order. A piece that is large enough gets event ids; rows that
 //!    are known already leave it; the stitcher gives each row its identifier and collects links.
-//! 3. The chunk is sorted and written as one data file per time partition, column by column.
+//! 3. Several pieces make a chunk. It is sorted and written as one data file per time partition, column by column.
 //! 4. At the end, one commit names all files and what is new of identities. If another writer was
 //!    faster, see [`rebase`](super::rebase).
 //!
-//! The steps go on at the same time, each on another chunk.
+//! The steps go on at the same time, each on other rows.
 
 use super::arrivals::{Arrivals, Arrived};
 use super::conform::{Conformed, Conformer};
@@ -20,13 +20,15 @@ use crate::rejected::RejectedRows;
 use crate::store::Store;
 use arrow::array::{Array, RecordBatch};
 
-/// The memory of an ingest is shared by a chunk that fills, one that is stitched, one that is
-/// written, the arrays that sorting and encoding make of it, batches on their way, and what the
+/// The memory of an ingest is shared by a piece that fills, one that is stitched, the chunk that these
+/// make, one that is written, the arrays that sorting and encoding make of it, batches on their way, and what the
 /// allocator keeps for the threads that all this goes on in.
 const CHUNKS_IN_MEMORY: u64 = 8;
-/// No chunk has more rows. Larger ones make fewer files; smaller ones keep all steps busy when an
-/// input has only a few million rows.
-const CHUNK_ROWS_MAX: usize = 1 << 20;
+/// No piece has more rows: few enough that a small input is stitched while it is read, enough that
+/// rows that were sent before are not looked for too often in the same files.
+const PIECE_ROWS_MAX: usize = 1 << 17;
+/// The bytes of a chunk are at least those of so many pieces.
+const PIECES_IN_CHUNK: usize = 4;
 /// What a row costs while it is ingested, besides its values: keys to sort, table of ids.
 const ROW_BYTES_EXTRA: usize = 64;
 
@@ -35,9 +37,9 @@ const ROW_BYTES_EXTRA: usize = 64;
 pub struct Ingest {
     store: Store,
     options: IngestOptions,
-    chunk_bytes_max: usize,
+    piece_bytes_max: usize,
     arrivals: Arrivals,
-    chunk: Chunk,
+    piece: Piece,
     intake: Stage,
     rejects: RejectedRows,
     progress: IngestProgress,
@@ -45,7 +47,7 @@ pub struct Ingest {
 
 /// Events that wait for more.
 #[derive(Default)]
-struct Chunk {
+struct Piece {
     batches: Vec<RecordBatch>,
     bytes: usize,
     rows: usize,
@@ -82,10 +84,10 @@ impl Store {
         let rejects = RejectedRows::new(&options);
         Ok(Ingest {
             store: self.clone(),
-            chunk_bytes_max: share,
+            piece_bytes_max: share / PIECES_IN_CHUNK,
             arrivals: Arrivals::new(conformer, options.threads, share / 2),
             options,
-            chunk: Chunk::default(),
+            piece: Piece::default(),
             intake: Stage::Waiting(Box::new(intake)),
             rejects,
             progress: IngestProgress::default(),
@@ -132,8 +134,9 @@ impl Ingest {
     /// What the commit says; then nothing of it can be seen, unless the outcome is unknown.
     pub async fn commit(mut self) -> Result<IngestSummary> {
         while self.take_arrived().await? {}
-        self.close_chunk().await?;
-        let intake = self.intake().await?;
+        self.close_piece().await?;
+        let mut intake = self.intake().await?;
+        intake.write_rest().await?;
         let source = self.options.source;
         let committing = Committing { intake, source, rejects: self.rejects };
         committing.commit(self.progress.rejected).await
@@ -143,13 +146,13 @@ impl Ingest {
     async fn take_arrived(&mut self) -> Result<bool> {
         match self.arrivals.next().await? {
             None => return Ok(false),
-            Some(Arrived::Batch(conformed)) => self.fill_chunk(conformed).await?,
+            Some(Arrived::Batch(conformed)) => self.fill_piece(conformed).await?,
             Some(Arrived::Rejected(row)) => self.keep_rejected(row).await?,
         }
         Ok(true)
     }
 
-    async fn fill_chunk(&mut self, conformed: Conformed) -> Result<()> {
+    async fn fill_piece(&mut self, conformed: Conformed) -> Result<()> {
         let events = conformed.events;
         self.progress.rows_read += events.num_rows() as u64;
         for row in conformed.rejected {
@@ -158,11 +161,11 @@ impl Ingest {
         if events.num_rows() == 0 {
             return Ok(());
         }
-        self.chunk.bytes += memory_of(&events);
-        self.chunk.rows += events.num_rows();
-        self.chunk.batches.push(events);
-        if self.chunk.bytes >= self.chunk_bytes_max || self.chunk.rows >= CHUNK_ROWS_MAX {
-            self.close_chunk().await?;
+        self.piece.bytes += memory_of(&events);
+        self.piece.rows += events.num_rows();
+        self.piece.batches.push(events);
+        if self.piece.bytes >= self.piece_bytes_max || self.piece.rows >= PIECE_ROWS_MAX {
+            self.close_piece().await?;
         }
         Ok(())
     }
@@ -180,18 +183,18 @@ impl Ingest {
         self.rejects.push(&self.store, row).await
     }
 
-    /// Hands the chunk on, once the intake is done with the one before.
-    async fn close_chunk(&mut self) -> Result<()> {
-        let chunk = std::mem::take(&mut self.chunk);
-        if chunk.batches.is_empty() {
+    /// Hands the piece on, once the intake is done with the one before.
+    async fn close_piece(&mut self) -> Result<()> {
+        let piece = std::mem::take(&mut self.piece);
+        if piece.batches.is_empty() {
             return Ok(());
         }
         let mut intake = self.intake().await?;
         let work = async move {
-            intake.take(chunk.batches).await?;
+            intake.take(piece.batches, piece.bytes).await?;
             Ok(intake)
         };
-        self.intake = Stage::Working(Background::begin("stitching a chunk", work));
+        self.intake = Stage::Working(Background::begin("stitching events", work));
         Ok(())
     }
 
