@@ -4,8 +4,8 @@
 //! this rule then puts operators without tables of groups in the place of the engine's.
 
 use crate::walk::{
-    CustomerAggregateExec, CustomerDistinctExec, SessionizeExec, filter_of_labels,
-    projection_of_labels, with_label_columns,
+    CustomerAggregateExec, CustomerDistinctExec, CustomerJoinExec, SessionizeExec,
+    filter_of_labels, projection_of_labels, with_label_columns,
 };
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -14,6 +14,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::Arc;
 
@@ -55,6 +56,10 @@ fn instead_of(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionP
     }
     if let Some(aggregation) = node.downcast_ref::<AggregateExec>() {
         return instead_of_aggregation(aggregation);
+    }
+    if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        let own = CustomerJoinExec::instead_of(join);
+        return Ok(own.map(|own| Arc::new(own) as Arc<dyn ExecutionPlan>));
     }
     let sessions = SessionizeExec::instead_of(node);
     Ok(sessions.map(|own| Arc::new(own) as Arc<dyn ExecutionPlan>))

@@ -3,6 +3,7 @@
 //! ```text
 //! CustomerAggregateExec     GROUP BY customer_id: a new group when the customer changes
 //! CustomerDistinctExec      count(DISTINCT customer_id) GROUP BY …, DISTINCT customer_id, …
+//! CustomerJoinExec          JOIN … ON a.customer_id = b.customer_id, both customer by customer
 //! SessionizeExec            sessionize … OVER (PARTITION BY customer_id ORDER BY ts)
 //!   CustomerWalkExec        rows in order of (customer_id, ts), in parallel by customer
 //! ```
@@ -35,8 +36,10 @@ mod days;
 mod distinct;
 mod exec;
 mod files;
+mod join;
 mod kernel;
 mod label_columns;
+mod matches;
 mod output;
 mod owned;
 mod partitions;
@@ -56,6 +59,7 @@ pub(crate) use cache::RunsCache;
 pub(crate) use distinct::CustomerDistinctExec;
 pub(crate) use exec::CustomerWalkExec;
 pub(crate) use files::in_background;
+pub(crate) use join::CustomerJoinExec;
 pub(crate) use label_columns::{
     filter_of_labels, numbered_label_type, projection_of_labels, with_label_columns,
 };

@@ -94,7 +94,7 @@ async fn take(session: &Session, number: usize, step: &Step) {
 }
 
 /// Questions whose answers say all there is to know about the order and the grouping of rows.
-const QUESTIONS: [&str; 26] = [
+const QUESTIONS: [&str; 28] = [
     "SELECT customer_id, count(*), sum(amount), min(ts), max(ts), count(channel) FROM events \
      GROUP BY 1 ORDER BY 1",
     "SELECT customer_id, window_funnel(INTERVAL '3' DAY, ts, event = 'view', event = 'cart', \
@@ -144,6 +144,13 @@ const QUESTIONS: [&str; 26] = [
      max(properties->>'n') FROM events GROUP BY 1 ORDER BY 1",
     "SELECT count(*), sum(amount) FROM events WHERE (properties->>'land') = 'l3' \
      AND ts > '1970-01-09'",
+    "SELECT c.first, a.d, count(*), count(DISTINCT a.customer_id) FROM (SELECT customer_id, \
+     min(ts) first FROM events WHERE event = 'buy' GROUP BY 1) c JOIN (SELECT DISTINCT customer_id, \
+     date_trunc('day', ts) d FROM events) a ON a.customer_id = c.customer_id AND a.d >= c.first \
+     GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT a.customer_id, a.ts, a.channel, b.ts, b.amount FROM events a JOIN events b ON \
+     a.customer_id = b.customer_id AND b.ts >= a.ts WHERE a.event = 'view' AND b.event = 'buy' \
+     ORDER BY 1, 2, 3, 4, 5",
 ];
 
 // If this fails, an answer depends on how rows are found.
@@ -160,6 +167,8 @@ fn answers_are_those_of_the_stock_plan_over_any_history() {
             let stock = database(&store, 2).session();
             rows_of(&stock, "SET habitue.customer_walk = off").await.unwrap();
             rows_of(&sessions[1], "SET habitue.customer_walk = once").await.unwrap();
+            join_by_customer(&sessions[0]).await;
+            join_by_customer(&sessions[3]).await;
             for (number, step) in steps.iter().enumerate() {
                 take(&stock, number, step).await;
                 // Columns stay hot over merges, splits and compactions.
@@ -185,6 +194,14 @@ fn answers_are_those_of_the_stock_plan_over_any_history() {
     result.unwrap();
 }
 
+/// Of few rows the engine would rather make a table that all partitions have.
+async fn join_by_customer(session: &Session) {
+    for threshold in ["threshold", "threshold_rows"] {
+        let set = format!("SET datafusion.optimizer.hash_join_single_partition_{threshold} = 0");
+        rows_of(session, &set).await.unwrap();
+    }
+}
+
 async fn plan(session: &Session, query: &str) -> String {
     table_of(session, &format!("EXPLAIN {query}")).await
 }
@@ -192,6 +209,7 @@ async fn plan(session: &Session, query: &str) -> String {
 #[tokio::test]
 async fn work_per_customer_needs_no_sort_and_no_shuffle() {
     let session = small_shop().await.session();
+    join_by_customer(&session).await;
     for (query, operator) in [
         ("SELECT customer_id, count(*), max(ts) FROM events GROUP BY 1", "CustomerAggregateExec"),
         (
@@ -200,6 +218,12 @@ async fn work_per_customer_needs_no_sort_and_no_shuffle() {
             "SessionizeExec",
         ),
         ("SELECT DISTINCT customer_id, date_trunc('day', ts) FROM events", "CustomerDistinctExec"),
+        (
+            "SELECT c.first, a.d, count(*) FROM (SELECT customer_id, min(ts) first FROM events \
+             GROUP BY 1) c JOIN (SELECT DISTINCT customer_id, date_trunc('day', ts) d FROM events) a \
+             ON a.customer_id = c.customer_id AND a.d >= c.first GROUP BY 1, 2",
+            "CustomerJoinExec",
+        ),
         (
             "SELECT customer_id, count(*) FROM events WHERE (properties->>'city') = 'Bonn' \
              GROUP BY 1",

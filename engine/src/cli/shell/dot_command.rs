@@ -39,7 +39,7 @@ const COMMANDS: [(&str, &str, &str); 9] = [
     (".rows", "[N|all]", "how many rows a table on the screen shows"),
     (".schema", "[TABLE]", "the columns of all tables, or of one"),
     (".tables", "", "the tables and views"),
-    (".timer", "[on|off]", "whether the time of each statement is shown"),
+    (".timer", "[on|off]", "whether the time of each statement and the bytes it read are shown"),
 ];
 
 /// Reads a line that begins with a dot; the error says what is wanted.

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{AnswerWriter, Format, Layout, RowLimit};
-use crate::cli::quantity::{counted, duration};
+use crate::cli::quantity::{bytes, counted, duration};
 use crate::cli::terminal;
 use futures::StreamExt;
 use habitue_sql::{Answer, Session};
@@ -11,7 +11,7 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::Path;
 use std::time::Instant;
 
-/// Whether a line with the time follows each answer.
+/// Whether a line with the time and the bytes that were read of objects follows each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// It does.
@@ -56,7 +56,7 @@ impl Printer {
 
     /// Runs one statement and prints its answer while it is computed. Ctrl-C cancels it.
     pub(crate) async fn run(&mut self, session: &Session, sql: &str) -> Outcome {
-        let started = Instant::now();
+        let (started, bytes_before) = (Instant::now(), bytes_read(session));
         let work = async {
             let answer = session.run(sql).await.map_err(|error| pointed(error, sql))?;
             self.print(answer, sql).await
@@ -71,7 +71,8 @@ impl Printer {
         };
         if self.timer == Timer::On {
             let time = duration(started.elapsed());
-            let line = format!("{} in {time}\n", counted(rows, "row"));
+            let read = bytes(bytes_read(session).saturating_sub(bytes_before));
+            let line = format!("{} in {time}, {read} read\n", counted(rows, "row"));
             put(&mut stdout().lock(), line.as_bytes())?;
         }
         Ok(())
@@ -131,6 +132,11 @@ fn pointed(error: habitue_sql::Error, sql: &str) -> Failure {
         failure.message = format!("{}\n{mark}", failure.message);
     }
     failure
+}
+
+/// What the process read of the database so far.
+fn bytes_read(session: &Session) -> u64 {
+    session.database().store().bucket().bytes_read()
 }
 
 /// The line (from 1) with `^` under its column (from 1).
