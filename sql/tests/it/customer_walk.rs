@@ -219,9 +219,9 @@ async fn work_per_customer_needs_no_sort_and_no_shuffle() {
         ),
         ("SELECT DISTINCT customer_id, date_trunc('day', ts) FROM events", "CustomerDistinctExec"),
         (
-            "SELECT c.first, a.d, count(*) FROM (SELECT customer_id, min(ts) first FROM events \
+            "SELECT c.customer_id, c.first, a.d FROM (SELECT customer_id, min(ts) first FROM events \
              GROUP BY 1) c JOIN (SELECT DISTINCT customer_id, date_trunc('day', ts) d FROM events) a \
-             ON a.customer_id = c.customer_id AND a.d >= c.first GROUP BY 1, 2",
+             ON a.customer_id = c.customer_id AND a.d >= c.first",
             "CustomerJoinExec",
         ),
         (
