@@ -4,6 +4,7 @@ mod bitmap_pruning;
 mod customer_walk;
 mod json_members;
 mod segment_bitmap;
+mod yielding_joins;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::Optimizer;
@@ -25,6 +26,7 @@ pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilde
     let last = last.unwrap_or(physical.len());
     physical.insert(last, Arc::new(customer_walk::CustomerWalks));
     physical.insert(last, Arc::new(segment_bitmap::SegmentBitmaps));
+    physical.push(Arc::new(yielding_joins::YieldingJoins));
     builder.with_optimizer_rules(rules).with_physical_optimizer_rules(physical)
 }
 

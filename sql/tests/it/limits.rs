@@ -1,7 +1,7 @@
 //! Rights and limits of a session. Breaks for a user if this fails: a reader writes, or one query
 //! takes the server from everybody.
 
-use crate::small_shop::{error_of, rows_of, small_shop, value_of};
+use crate::small_shop::{error_of, rows_of, small_shop, table_of, value_of};
 use habitue_sql::{Effect, Error, Rights, Session, SessionOptions};
 use std::time::Duration;
 
@@ -64,6 +64,46 @@ async fn a_file_cannot_be_read_without_the_right() {
         "COPY (SELECT 1) TO '/tmp/never.csv'",
     ] {
         assert!(rows_of(&session, sql).await.is_err(), "{sql}");
+    }
+}
+
+/// Much work on a few batches of the right side, by each of the engine's ways to join.
+const ENDLESS_JOINS: [(&str, &str); 4] = [
+    (
+        "CrossJoinExec",
+        "SELECT sum(a.value * b.value) FROM generate_series(1, 300000) a \
+         CROSS JOIN generate_series(1, 10000000000) b",
+    ),
+    (
+        "HashJoinExec",
+        "SELECT sum(a.value * b.value) FROM generate_series(1, 300000) a \
+         JOIN generate_series(1, 10000000000) b ON a.value / 10000000000 = b.value / 10000000000",
+    ),
+    (
+        "NestedLoopJoinExec",
+        "SELECT sum(a.value * b.value) FROM generate_series(1, 300000) a \
+         JOIN generate_series(1, 10000000000) b ON a.value * b.value > 0",
+    ),
+    (
+        "SortMergeJoinExec",
+        "SELECT sum(a.value * b.value) FROM generate_series(1, 100000) a \
+         JOIN generate_series(1, 100000) b ON a.value / 10000000000 = b.value / 10000000000",
+    ),
+];
+
+// If this fails, the join goes on for hours and so does this test.
+#[tokio::test]
+async fn a_join_that_makes_much_of_little_ends_at_its_deadline() {
+    let statement_time_max = Some(Duration::from_millis(300));
+    let session = session_of(SessionOptions { statement_time_max, ..Default::default() }).await;
+    for (join, sql) in ENDLESS_JOINS {
+        let hashed = join != "SortMergeJoinExec";
+        let setting = format!("SET datafusion.optimizer.prefer_hash_join = {hashed}");
+        rows_of(&session, &setting).await.unwrap();
+        let plan = table_of(&session, &format!("EXPLAIN {sql}")).await;
+        assert!(plan.contains(join), "{plan}");
+        let error = error_of(&session, sql).await;
+        assert!(error.contains("longer than the limit of 300ms"), "{join}: {error}");
     }
 }
 
