@@ -12,6 +12,7 @@ mod events;
 pub mod flight;
 mod functions;
 mod hot;
+mod ntile;
 mod position;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -28,6 +28,7 @@ pub mod funnel_steps;
 mod grouped_events;
 pub mod lookalike;
 mod names;
+pub mod ntile;
 pub mod retention;
 pub mod rfm_score;
 pub mod rfm_segment;

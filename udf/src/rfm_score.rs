@@ -29,7 +29,7 @@
 //! `'desc'` is exactly `rfm_score(-value)`. NULL and NaN have no score (NULL) and do not count.
 //! Decimals and integers are compared as 64-bit floats.
 //!
-//! Cost: a sort of the partition. Memory: 8 bytes per row. Elsewhere: `NTILE(5)` everywhere (which
+//! Cost: in proportion to the rows. Memory: 8 bytes per row, with `'ntile'` 16. Elsewhere: `NTILE(5)` everywhere (which
 //! parts ties); the R package rfm cuts at quantiles as well, with values on a cut point one higher.
 
 use std::sync::Arc;
@@ -44,6 +44,7 @@ use datafusion::logical_expr::function::{
 use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDFImpl};
 
 use crate::arguments::{self, Argument, Wording};
+use crate::ntile::{ntiles, place_ranks};
 
 const WORDING: Wording = Wording {
     function: "rfm_score",
@@ -89,17 +90,22 @@ impl Direction {
 ///
 /// NaN is left out. Nothing to cut gives no cut points.
 pub fn quantile_cuts(values: &[f64], buckets: usize) -> Vec<f64> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let Some(gaps) = sorted.len().checked_sub(1) else {
+    let mut placed: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    let Some(gaps) = placed.len().checked_sub(1) else {
         return Vec::new();
     };
+    // Whole numbers keep a quantile that falls on a value exactly there.
+    let cut = |bucket: usize| (gaps * bucket / buckets, gaps * bucket % buckets);
+    let mut places: Vec<usize> =
+        (1..buckets).map(cut).flat_map(|(index, _)| [index, (index + 1).min(gaps)]).collect();
+    places.sort_unstable();
+    places.dedup();
+    place_ranks(&mut placed, &places, &f64::total_cmp);
     (1..buckets)
         .map(|bucket| {
-            // Whole numbers keep a quantile that falls on a value exactly there.
-            let (index, rest) = (gaps * bucket / buckets, gaps * bucket % buckets);
-            let low = sorted[index];
-            let high = sorted[(index + 1).min(gaps)];
+            let (index, rest) = cut(bucket);
+            let low = placed[index];
+            let high = placed[(index + 1).min(gaps)];
             if rest == 0 || low == high {
                 return low;
             }
@@ -132,24 +138,22 @@ pub fn scores(values: &[f64], direction: Direction, method: &Method) -> Vec<Opti
         Method::CutPoints(cuts) => {
             values.iter().map(|value| scored(value, cuts, direction)).collect()
         }
-        Method::Ntile => ntiles(&goodness),
+        Method::Ntile => equal_parts(&goodness),
     }
 }
 
 /// Parts of equal size in rising order, larger parts first, ties in the order of the rows.
-fn ntiles(goodness: &[f64]) -> Vec<Option<i32>> {
-    let mut rows: Vec<usize> = (0..goodness.len()).filter(|&row| !goodness[row].is_nan()).collect();
+fn equal_parts(goodness: &[f64]) -> Vec<Option<i32>> {
     // Zero and minus zero are the same amount.
-    rows.sort_by(|&left, &right| (goodness[left] + 0.0).total_cmp(&(goodness[right] + 0.0)));
-    let (share, larger_parts) = (rows.len() / SCORES, rows.len() % SCORES);
+    let with_row = goodness.iter().map(|good| good + 0.0).zip(0..);
+    let mut rows: Vec<(f64, usize)> = with_row.filter(|(good, _)| !good.is_nan()).collect();
+    let compare = |left: &(f64, usize), right: &(f64, usize)| {
+        left.0.total_cmp(&right.0).then(left.1.cmp(&right.1))
+    };
     let mut tiles = vec![None; goodness.len()];
-    let mut rows = rows.into_iter();
-    for part in 0..SCORES {
-        let part_len = share + usize::from(part < larger_parts);
-        for row in rows.by_ref().take(part_len) {
-            tiles[row] = Some(part as i32 + 1);
-        }
-    }
+    ntiles(&mut rows, SCORES as u64, compare, |&(_, row), part| {
+        tiles[row] = i32::try_from(part).ok();
+    });
     tiles
 }
 

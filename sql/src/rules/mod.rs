@@ -3,6 +3,7 @@
 mod bitmap_pruning;
 mod customer_walk;
 mod json_members;
+mod ntile_without_sort;
 mod segment_bitmap;
 mod yielding_joins;
 
@@ -26,6 +27,7 @@ pub(crate) fn with_our_rules(builder: SessionStateBuilder) -> SessionStateBuilde
     let last = last.unwrap_or(physical.len());
     physical.insert(last, Arc::new(customer_walk::CustomerWalks));
     physical.insert(last, Arc::new(segment_bitmap::SegmentBitmaps));
+    physical.insert(last, Arc::new(ntile_without_sort::NtileWithoutSort));
     physical.push(Arc::new(yielding_joins::YieldingJoins));
     builder.with_optimizer_rules(rules).with_physical_optimizer_rules(physical)
 }

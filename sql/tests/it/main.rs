@@ -12,6 +12,7 @@ mod errors;
 #[cfg(feature = "flight")]
 mod flight;
 mod limits;
+mod ntile;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prepared;
