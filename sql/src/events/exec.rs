@@ -91,7 +91,7 @@ impl EventScanExec {
     }
 
     fn customer_statistics(&self) -> ColumnStatistics {
-        let customers = self.identities.0.customers().len();
+        let customers = self.identities.0.customers_len();
         let customers = usize::try_from(customers).unwrap_or(usize::MAX);
         ColumnStatistics {
             distinct_count: Precision::Inexact(customers),

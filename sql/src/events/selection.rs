@@ -81,8 +81,8 @@ impl Selection {
             files = kept_by_statistics(&files, predicate, schema, &mut report)?;
         }
         let customers = customers_wanted(filters, pinned);
-        let known = customers.as_ref().map(|wanted| wanted & pinned.identities().customers());
-        report.customers = known.map(|known| known.len());
+        let known = |wanted| pinned.identities().known_among(wanted);
+        report.customers = customers.as_ref().map(known);
         let files = files.into_iter().map(FileSelection::whole).collect();
         Ok(Self::reported(files, report, customers))
     }
@@ -177,7 +177,9 @@ async fn kept_by_customers(
     wanted: &RoaringBitmap,
     report: &mut PruningReport,
 ) -> Result<Vec<FileSelection>> {
-    let wanted = Arc::new(match few_identifiers(pinned, wanted) {
+    // All identifiers of a snapshot's files are in its map.
+    let few = pinned.identities().few_identifiers_of(wanted, IDENTIFIERS_FEW);
+    let wanted = Arc::new(match few {
         Some(few) => Wanted::Few(few),
         None => {
             let customers = pinned.identities().as_slice();
@@ -205,19 +207,6 @@ async fn kept_by_customers(
         left.push(FileSelection { file, rows });
     }
     Ok(left)
-}
-
-/// The identifiers of the wanted customers, when there are only a few. All identifiers of a
-/// snapshot's files are in its map.
-fn few_identifiers(pinned: &Pinned, wanted: &RoaringBitmap) -> Option<Vec<u32>> {
-    if wanted.len() > IDENTIFIERS_FEW as u64 {
-        return None;
-    }
-    let map = pinned.identities();
-    let known = wanted.iter().filter(|&customer| (customer as usize) < map.len());
-    let identifiers = known.flat_map(|customer| map.identifiers_of(customer).to_vec());
-    let identifiers = identifiers.take(IDENTIFIERS_FEW + 1).collect::<Vec<_>>();
-    (identifiers.len() <= IDENTIFIERS_FEW).then_some(identifiers)
 }
 
 /// A bit for each identifier, true for those of wanted customers: so few bytes that all of them are

@@ -27,6 +27,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// So many identifiers are compared with one that is wanted before the next one is.
 const IDENTIFIERS_AT_ONCE: usize = 256;
 
+/// Indexes have at most about so many times the bytes of their compressed form; memory that is not
+/// written to costs nothing.
+const EXPANDS_BY: u64 = 4;
 /// The numbers before the groups take at most so many bytes.
 const HEAD_BYTES_MAX: u64 = 15;
 /// And those of a group and its identifiers so many for each row.
@@ -278,7 +281,8 @@ impl FileIndex {
         let reader = zstd::Decoder::new(payload).map_err(|_| corrupt("not a zstd stream"))?;
         // No payload that is sound is longer.
         let bytes_max = rows_expected.saturating_mul(ROW_BYTES_MAX) + HEAD_BYTES_MAX;
-        let mut plain = Vec::new();
+        let guessed = (payload.len() as u64).saturating_mul(EXPANDS_BY).min(bytes_max);
+        let mut plain = Vec::with_capacity(guessed as usize);
         let read = reader.take(bytes_max).read_to_end(&mut plain);
         read.map_err(|error| corrupt(&error.to_string()))?;
         let mut numbers = ReadNumber::new(&plain);

@@ -3,9 +3,13 @@
 use crate::error::{Error, Result};
 use roaring::RoaringBitmap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// So many identifiers are compared at once when two maps are.
 const COMPARED_AT_ONCE: usize = 1024;
+/// So often all identifiers are looked through for those of some customers before the inverse is made:
+/// a process that asks for one customer and ends has no use for it.
+const SCANS_MAX: u32 = 4;
 
 /// Which customer each identifier belongs to. A customer's number is the smallest identifier_id of
 /// its set, so the number of a customer that merged away still leads to where it went.
@@ -22,7 +26,9 @@ const COMPARED_AT_ONCE: usize = 1024;
 pub struct IdentityMap {
     customers_by_identifier: Vec<u32>,
     customers: OnceLock<RoaringBitmap>,
+    customers_len: OnceLock<u64>,
     members: OnceLock<Members>,
+    scans: AtomicU32,
 }
 
 /// The identifiers of all customers in one array, and where those of each customer begin.
@@ -129,6 +135,69 @@ impl IdentityMap {
         }
     }
 
+    /// The identifiers of all these customers, in no order, unless they are more than `max`, or the
+    /// customers are.
+    ///
+    /// ```
+    /// # use habitue_storage::identity::IdentityMap;
+    /// let map = IdentityMap::new(vec![0, 1, 0])?;
+    /// assert_eq!(map.few_identifiers_of(&[0, 7].into(), 2), Some(vec![0, 2]));
+    /// assert_eq!(map.few_identifiers_of(&[0, 7].into(), 1), None);
+    /// # Ok::<(), habitue_storage::Error>(())
+    /// ```
+    pub fn few_identifiers_of(&self, customers: &RoaringBitmap, max: usize) -> Option<Vec<u32>> {
+        if customers.len() > max as u64 {
+            return None;
+        }
+        let known: Vec<u32> = customers.iter().filter(|&one| self.is_customer(one)).collect();
+        let is_scanned =
+            self.members.get().is_none() && self.scans.fetch_add(1, Ordering::Relaxed) < SCANS_MAX;
+        let found: Vec<u32> = match is_scanned {
+            true => self.scanned_for(&known).take(max + 1).collect(),
+            false => {
+                let found = known.iter().flat_map(|&customer| self.identifiers_of(customer));
+                found.copied().take(max + 1).collect()
+            }
+        };
+        (found.len() <= max).then_some(found)
+    }
+
+    /// The identifiers of these few customers, without the inverse.
+    fn scanned_for(&self, customers: &[u32]) -> impl Iterator<Item = u32> {
+        let chunks = (0_u32..).step_by(COMPARED_AT_ONCE);
+        let chunks = chunks.zip(self.customers_by_identifier.chunks(COMPARED_AT_ONCE));
+        // Mostly a chunk has nobody of them, which is seen without a look at each.
+        let hit = chunks.filter(|(_, chunk)| customers.iter().any(|one| chunk.contains(one)));
+        hit.flat_map(|(first, chunk)| {
+            let numbered = (first..).zip(chunk);
+            numbered.filter(|(_, one)| customers.contains(one)).map(|(identifier, _)| identifier)
+        })
+    }
+
+    /// Whether this is the number of a customer that the map knows, and rests not.
+    pub fn is_customer(&self, number: u32) -> bool {
+        self.customers_by_identifier.get(number as usize) == Some(&number)
+    }
+
+    /// How many customers there are.
+    pub fn customers_len(&self) -> u64 {
+        *self.customers_len.get_or_init(|| match self.customers.get() {
+            Some(customers) => customers.len(),
+            None => {
+                let numbered = (0_u32..).zip(&self.customers_by_identifier);
+                numbered.filter(|(identifier, customer)| identifier == *customer).count() as u64
+            }
+        })
+    }
+
+    /// How many of these are customers.
+    pub fn known_among(&self, wanted: &RoaringBitmap) -> u64 {
+        match self.customers.get() {
+            Some(customers) => customers.intersection_len(wanted),
+            None => wanted.iter().filter(|&number| self.is_customer(number)).count() as u64,
+        }
+    }
+
     /// The numbers of all customers.
     pub fn customers(&self) -> &RoaringBitmap {
         self.customers.get_or_init(|| {
@@ -190,6 +259,34 @@ mod tests {
     }
 
     proptest! {
+        // If this fails, the first questions about a customer leave out rows, or the later ones do.
+        #[test]
+        fn few_identifiers_are_those_of_the_inverse(
+            choices in prop::collection::vec(any::<u8>(), 0..3000),
+            wanted in prop::collection::btree_set(0..3100_u32, 0..5),
+            max in 0..40_usize,
+        ) {
+            let map = map(&choices);
+            let wanted = wanted.into_iter().collect::<RoaringBitmap>();
+            let numbered = (0_u32..).zip(map.as_slice());
+            let members = numbered.filter(|&(_, &customer)| wanted.contains(customer));
+            let expected: Vec<u32> = members.map(|(identifier, _)| identifier).collect();
+            for _ in 0..2 * SCANS_MAX {
+                let found = map.few_identifiers_of(&wanted, max).map(|mut found| {
+                    found.sort_unstable();
+                    found
+                });
+                let is_few = expected.len() <= max && wanted.len() <= max as u64;
+                prop_assert_eq!(found, is_few.then(|| expected.clone()));
+            }
+            let customers = map.as_slice().iter().collect::<std::collections::BTreeSet<_>>();
+            prop_assert_eq!(map.customers_len(), customers.len() as u64);
+            let known = wanted.iter().filter(|one| customers.contains(one)).count() as u64;
+            prop_assert_eq!(map.known_among(&wanted), known);
+            map.customers();
+            prop_assert_eq!(map.known_among(&wanted), known);
+        }
+
         // If this fails, a customer is counted who merged away, or one who is new is not.
         #[test]
         fn customers_known_before_are_brought_up_to_date(

@@ -71,7 +71,7 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
     let damaged = |reason: &str| Error::corrupt(path, reason);
     let (header, packed) =
         payload.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("header is cut off"))?;
-    let header = numbers_of(header);
+    let header: Vec<u32> = numbers_in(header).collect();
     let (kind, identifiers, entries) = (header[0], header[1], header[2]);
     if identifiers > identifiers_max || entries > identifiers {
         return Err(damaged("it covers more identifiers than there are"));
@@ -87,13 +87,15 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
     if body.len() != body_bytes {
         return Err(damaged("body is cut off"));
     }
-    let body = numbers_of(&body);
     if kind == BASE {
-        let customers =
-            (0..identifiers).zip(body).map(|(identifier, less)| identifier.checked_sub(less));
-        let customers: Option<Vec<u32>> = customers.collect();
-        return customers.map(MapFile::Base).ok_or_else(|| damaged("a customer has no number"));
+        let mut customers = Vec::with_capacity(identifiers as usize);
+        for (identifier, less) in (0..identifiers).zip(numbers_in(&body)) {
+            let customer = identifier.checked_sub(less);
+            customers.push(customer.ok_or_else(|| damaged("a customer has no number"))?);
+        }
+        return Ok(MapFile::Base(customers));
     }
+    let body: Vec<u32> = numbers_in(&body).collect();
     let (gaps, less) = body.split_at(entries as usize);
     let mut identifier = 0_u32;
     let mut moved = Vec::with_capacity(entries as usize);
@@ -110,9 +112,9 @@ pub(crate) fn decode(path: &str, payload: &[u8], identifiers_max: u32) -> Result
     Ok(MapFile::Delta { identifiers, moved })
 }
 
-fn numbers_of(bytes: &[u8]) -> Vec<u32> {
+fn numbers_in(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     let (numbers, _) = bytes.as_chunks();
-    numbers.iter().map(|number| u32::from_le_bytes(*number)).collect()
+    numbers.iter().map(|number| u32::from_le_bytes(*number))
 }
 
 #[cfg(test)]

@@ -67,17 +67,20 @@ impl Store {
         let mut dictionary = self.identities().dictionary();
         let wanted = snapshot.identifiers();
         if dictionary.len() < wanted {
-            let mut hashes = Vec::new();
             let known = dictionary.len();
+            let mut hashes = Vec::with_capacity((wanted - known) as usize);
             for run in snapshot.dictionary_runs.values() {
                 if run.first_id + run.count <= known {
                     continue;
                 }
-                let skipped = known.saturating_sub(run.first_id) as usize;
                 let object = self.bucket().read(&run.object).await?;
                 let batches = decode_run(run, object, &["identifier_id", "hash"])?;
-                let read = batches.iter().flat_map(run::hashes_of);
-                hashes.extend(read.skip(skipped));
+                let mut skipped = known.saturating_sub(run.first_id) as usize;
+                for batch in &batches {
+                    let own = skipped.min(batch.num_rows());
+                    skipped -= own;
+                    hashes.extend(run::hashes_of(&batch.slice(own, batch.num_rows() - own)));
+                }
             }
             dictionary.append(Layer::from_hashes(known, hashes));
             self.identities().put_dictionary(&dictionary);

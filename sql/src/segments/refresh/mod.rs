@@ -156,7 +156,7 @@ impl<'a> Refresh<'a> {
 
     /// A restricted evaluation costs more for each customer than a whole one.
     fn are_few(&self, changed: &RoaringBitmap) -> bool {
-        changed.len() * 2 <= self.query.pinned().identities().customers().len()
+        changed.len() * 2 <= self.query.pinned().identities().customers_len()
     }
 
     fn computed(&self, planned: Planned, (found, among): Evaluated) -> Computed {
