@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Of files with less than one row for so many customers, only those who have one are listed.
 const FEW_PART: usize = 4;
 
+/// Fewer customers are not worth a thread.
+const SHARE_MIN: usize = 1 << 16;
+
 /// Rows of a data file that stand side by side and belong to one customer, in order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -111,7 +114,8 @@ impl CustomerRuns {
             counts[known(*owner, customers)?] += 1;
         }
         let mut table = RunTable::with_counts(&counts);
-        found().for_each(|(owner, run)| table.put(owner.place(customers), *run));
+        let mut all = table.whole();
+        found().for_each(|(owner, run)| all.put(owner.place(customers), *run));
         Ok(Self::new(customers, None, Places::All(customers + 1), table))
     }
 
@@ -125,23 +129,26 @@ impl CustomerRuns {
         Self::listing(Some((arrangement, map)), files, map)
     }
 
-    /// Everybody is listed: two passes over all runs, which are nowhere in between.
+    /// Everybody is listed.
     fn of_all(files: &[IndexedFile], map: &IdentityMap) -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::of_shares(files, map, (map.len() + 1).div_ceil(threads).max(SHARE_MIN))
+    }
+
+    /// Two passes over all runs, which are nowhere in between. Each thread looks at all of them and
+    /// lists those of its share, so many customers.
+    fn of_shares(files: &[IndexedFile], map: &IdentityMap, share: usize) -> Result<Self> {
         let customers = map.len();
         let mut counts = vec![0_u32; customers + 1];
-        for (number, file) in (0..).zip(files) {
-            for_each_run(number, file, map, |owner, _| {
-                counts[known(owner, customers)?] += 1;
-                Ok(())
-            })?;
-        }
+        by_all((0..).step_by(share).zip(counts.chunks_mut(share)), |(first, counts)| {
+            let places = first..first + counts.len();
+            for_each_run_in(places, files, map, |place, _| counts[place] += 1)
+        })?;
         let mut table = RunTable::with_counts(&counts);
-        for (number, file) in (0..).zip(files) {
-            for_each_run(number, file, map, |owner, run| {
-                table.put(known(owner, customers)?, run);
-                Ok(())
-            })?;
-        }
+        by_all((0..).step_by(share).zip(table.shares(share)), |(first, mut table)| {
+            let places = first..first + table.free.len();
+            for_each_run_in(places, files, map, |place, run| table.put(place, run))
+        })?;
         Ok(Self::new(customers, None, Places::All(customers + 1), table))
     }
 
@@ -182,9 +189,10 @@ impl CustomerRuns {
         let mut counts = vec![0_u32; listed.len()];
         all.iter().filter_map(|(number, _)| place_of(*number)).for_each(|place| counts[place] += 1);
         let mut table = RunTable::with_counts(&counts);
+        let mut listing = table.whole();
         for (number, run) in all {
             if let Some(place) = place_of(number) {
-                table.put(place, run);
+                listing.put(place, run);
             }
         }
         Ok(Self::new(customers, arrangement, listed, table))
@@ -276,11 +284,52 @@ impl RunTable {
         Self { starts, free, runs: vec![Run { file: 0, start: 0, rows: 0 }; all as usize] }
     }
 
+    /// The places one after the other, so many to a share.
+    fn shares(&mut self, places: usize) -> impl Iterator<Item = RunTableShare<'_>> {
+        let (starts, mut runs) = (&self.starts, self.runs.as_mut_slice());
+        self.free.chunks_mut(places).enumerate().map(move |(number, free)| {
+            let first = number * places;
+            let (start, end) = (starts[first], starts[first + free.len()]);
+            let (own, others) = std::mem::take(&mut runs).split_at_mut((end - start) as usize);
+            runs = others;
+            RunTableShare { start, free, runs: own }
+        })
+    }
+
+    fn whole(&mut self) -> RunTableShare<'_> {
+        RunTableShare { start: 0, free: &mut self.free, runs: &mut self.runs }
+    }
+}
+
+/// Some places of a table that stand side by side, with their runs.
+struct RunTableShare<'a> {
+    /// Where its runs begin in the table.
+    start: u32,
+    free: &'a mut [u32],
+    runs: &'a mut [Run],
+}
+
+impl RunTableShare<'_> {
     fn put(&mut self, place: usize, run: Run) {
         let free = &mut self.free[place];
-        self.runs[*free as usize] = run;
+        self.runs[(*free - self.start) as usize] = run;
         *free += 1;
     }
+}
+
+/// Does each share on a thread of its own, all at the same time.
+fn by_all<S: Send>(
+    shares: impl Iterator<Item = S>,
+    work: impl Fn(S) -> Result<()> + Sync,
+) -> Result<()> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let shares = shares.map(|share| scope.spawn(move || work(share))).collect::<Vec<_>>();
+        shares.into_iter().try_for_each(|share| {
+            // A panic there is one here.
+            share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })
 }
 
 fn owner_at(number: u32, customers: usize) -> Owner {
@@ -297,6 +346,25 @@ fn known(owner: Owner, customers: usize) -> Result<usize> {
         return Err(DataFusionError::Execution(reason.into()));
     }
     Ok(place)
+}
+
+/// The runs of the owners at these places, counted from the first of them.
+fn for_each_run_in(
+    places: Range<usize>,
+    files: &[IndexedFile],
+    map: &IdentityMap,
+    mut found: impl FnMut(usize, Run),
+) -> Result<()> {
+    for (number, file) in (0..).zip(files) {
+        for_each_run(number, file, map, |owner, run| {
+            let place = known(owner, map.len())?;
+            if places.contains(&place) {
+                found(place - places.start, run);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 pub(crate) fn for_each_run(

@@ -14,7 +14,8 @@ pub(super) fn put_signed(bytes: &mut Vec<u8>, number: i64) {
     put(bytes, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-/// Reads numbers one after the other.
+/// Reads numbers one after the other. Its errors are plain words, so that a number that is sound comes
+/// in a register.
 pub(super) struct ReadNumber<'a> {
     bytes: &'a [u8],
 }
@@ -30,7 +31,7 @@ impl<'a> ReadNumber<'a> {
     }
 
     #[inline]
-    fn next_u64(&mut self) -> Result<u64, String> {
+    fn next_u64(&mut self) -> Result<u64, &'static str> {
         match self.bytes.split_first() {
             // Nearly all are as short as this.
             Some((&byte, rest)) if byte < 0x80 => {
@@ -41,7 +42,7 @@ impl<'a> ReadNumber<'a> {
         }
     }
 
-    fn next_long(&mut self) -> Result<u64, String> {
+    fn next_long(&mut self) -> Result<u64, &'static str> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.bytes.split_first().ok_or("is cut off")?;
@@ -55,21 +56,21 @@ impl<'a> ReadNumber<'a> {
                 return Ok(number);
             }
         }
-        Err("a number is longer than 64 bits".into())
+        Err("a number is longer than 64 bits")
     }
 
     #[inline]
-    pub(super) fn next_u32(&mut self) -> Result<u32, String> {
+    pub(super) fn next_u32(&mut self) -> Result<u32, &'static str> {
         let number = self.next_u64()?;
-        u32::try_from(number).map_err(|_| format!("number {number} does not fit 32 bits"))
+        u32::try_from(number).map_err(|_| "a number does not fit 32 bits")
     }
 
     /// A difference of two 32-bit numbers.
-    pub(super) fn next_signed(&mut self) -> Result<i64, String> {
+    pub(super) fn next_signed(&mut self) -> Result<i64, &'static str> {
         let coded = self.next_u64()?;
         let number = (coded >> 1) as i64 ^ -((coded & 1) as i64);
         if number.unsigned_abs() > u64::from(u32::MAX) {
-            return Err(format!("difference {number} does not fit 32 bits"));
+            return Err("a difference does not fit 32 bits");
         }
         Ok(number)
     }

@@ -158,6 +158,29 @@ fn is_whole(arranged: &Arrangement, map: &IdentityMap) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
+    // If this fails, a customer's rows are found by one thread and lost between two.
+    #[test]
+    fn shares_of_any_size_list_what_a_look_at_all_does(
+        rows in files(30),
+        changes in changes(1),
+        share in 1..40_usize,
+    ) {
+        let map = changed(&[], 31, &changes);
+        let files: Vec<IndexedFile> = rows.into_iter().map(sorted).collect();
+        let mut expected = vec![Vec::new(); map.len() + 1];
+        for (number, file) in (0..).zip(&files) {
+            let put = |owner: Owner, run: Run| {
+                expected[owner.place(map.len())].push(run);
+                Ok(())
+            };
+            for_each_run(number, file, &map, put).unwrap();
+        }
+        let runs = CustomerRuns::of_shares(&files, &map, share).unwrap();
+        for (place, expected) in expected.into_iter().enumerate() {
+            prop_assert_eq!(of(&runs, owner_at(place as u32, map.len())), expected);
+        }
+    }
+
     // If this fails, rows are counted for the wrong customer after a commit, twice or not at all.
     #[test]
     fn beside_an_arrangement_everybody_has_the_runs_of_all_parts(
