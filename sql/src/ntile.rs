@@ -138,7 +138,7 @@ impl ExecutionPlan for NtileExec {
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         let mut next = TreeNodeRecursion::Continue;
-        for order in self.order.iter() {
+        for order in &self.order {
             next = next.visit_sibling(|| visit(&order.expr))?;
         }
         Ok(next)

@@ -104,7 +104,7 @@ impl Definition {
     }
 
     /// `bitmap_and`, `bitmap_or`, `bitmap_xor` and their counts take any number of bitmaps.
-    fn takes_more(&self) -> bool {
+    pub(super) fn takes_more(&self) -> bool {
         let folds = matches!(self.compute, Compute::Fold(_) | Compute::FoldCount(_));
         folds && !self.name.starts_with("bitmap_andnot")
     }

@@ -40,6 +40,17 @@ impl BitmapFunction {
     fn definition(&self) -> &'static Definition {
         &DEFINITIONS[self.index]
     }
+
+    /// Whether the argument is a fold whose arguments may as well be this function's.
+    fn continues(&self, argument: &Expr) -> bool {
+        matches!(argument, Expr::ScalarFunction(set) if self.takes_in(set.name()))
+    }
+
+    /// The order of arguments does not matter to a fold that takes any number of them.
+    fn takes_in(&self, name: &str) -> bool {
+        let own = self.name();
+        self.definition().takes_more() && own.strip_suffix("_count").unwrap_or(own) == name
+    }
 }
 
 impl ScalarUDFImpl for BitmapFunction {
@@ -56,26 +67,30 @@ impl ScalarUDFImpl for BitmapFunction {
         Ok(self.definition().answer_type())
     }
 
-    /// `bitmap_count(bitmap_and(a, b))` is `bitmap_and_count(a, b)`, which writes no bitmap down only
-    /// to read it again.
+    /// `bitmap_count(bitmap_and(a, b))` is `bitmap_and_count(a, b)`, and `bitmap_and(bitmap_and(a, b), c)`
+    /// is `bitmap_and(a, b, c)`: no bitmap is written down only to be read again.
     fn simplify(
         &self,
         arguments: Vec<Expr>,
         _context: &SimplifyContext,
     ) -> Result<ExprSimplifyResult> {
-        let counting = match arguments.as_slice() {
-            [Expr::ScalarFunction(set)] if self.name() == "bitmap_count" => counting(set.name()),
-            _ => None,
-        };
-        let Some(counting) = counting else {
+        if let [Expr::ScalarFunction(set)] = arguments.as_slice()
+            && self.name() == "bitmap_count"
+            && let Some(counting) = counting(set.name())
+        {
+            let counting = ScalarUDF::from(counting).call(set.args.clone());
+            return Ok(ExprSimplifyResult::Simplified(counting));
+        }
+        if !arguments.iter().any(|argument| self.continues(argument)) {
             return Ok(ExprSimplifyResult::Original(arguments));
-        };
-        let sets = arguments.into_iter().flat_map(|set| match set {
-            Expr::ScalarFunction(set) => set.args,
-            _ => Vec::new(),
+        }
+        let flat = arguments.into_iter().flat_map(|argument| match argument {
+            Expr::ScalarFunction(set) if self.takes_in(set.name()) => set.args,
+            other => vec![other],
         });
-        let counting = Arc::new(ScalarUDF::from(counting));
-        Ok(ExprSimplifyResult::Simplified(counting.call(sets.collect())))
+        let Self { index, signature } = self;
+        let own = ScalarUDF::from(Self { index: *index, signature: signature.clone() });
+        Ok(ExprSimplifyResult::Simplified(own.call(flat.collect())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -349,6 +364,29 @@ mod tests {
             let differ =
                 format!("SELECT {count} IS DISTINCT FROM {elements} AS differ FROM {sets}");
             assert!(!answer(&differ).await.contains("true"), "{fold}");
+        }
+    }
+
+    // If this fails, each step of a long expression over segments writes a bitmap.
+    #[tokio::test]
+    async fn folds_of_folds_are_one() {
+        let sets = "(VALUES (bitmap_from_array([1, 2, 3, 9]), bitmap_from_array([2, 3, 4]), \
+                    bitmap_from_array([3, 7]))) AS s(a, b, c)";
+        for (fold, elements) in [
+            ("bitmap_and", "| [3]  "),
+            ("bitmap_or", "| [1, 2, 3, 4, 7, 9]  "),
+            ("bitmap_xor", "| [1, 3, 4, 7, 9]  "),
+        ] {
+            for nested in [
+                format!("{fold}({fold}(a, b), c)"),
+                format!("{fold}(a, {fold}(b, c))"),
+                format!("{fold}({fold}({fold}({fold}(a, b), c), b), b)"),
+            ] {
+                let plan = answer(&format!("EXPLAIN SELECT {nested} AS s FROM {sets}")).await;
+                assert_eq!(plan.matches(&format!("{fold}(")).count(), 2, "once a plan: {plan}");
+                let found = answer(&format!("SELECT bitmap_to_array({nested}) FROM {sets}")).await;
+                assert!(found.contains(elements), "{nested}: {found}");
+            }
         }
     }
 }
