@@ -263,7 +263,8 @@ mod tests {
         #[test]
         fn few_identifiers_are_those_of_the_inverse(
             choices in prop::collection::vec(any::<u8>(), 0..3000),
-            wanted in prop::collection::btree_set(0..3100_u32, 0..5),
+            // Where one stretch of what is compared at once ends and the next begins, too.
+            wanted in prop::collection::btree_set(prop_oneof![0..3100_u32, 1018..1030_u32], 0..5),
             max in 0..40_usize,
         ) {
             let map = map(&choices);
