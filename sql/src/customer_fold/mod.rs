@@ -23,7 +23,7 @@ pub(crate) use attribution::AttributionFold;
 pub(crate) use event_paths::PathFold;
 pub(crate) use exec::CustomerFoldExec;
 pub(crate) use node::{Fold, FoldNode};
-pub(crate) use planner::query_planner;
+pub(crate) use planner::FoldPlanner;
 
 use arrow::array::RecordBatch;
 use datafusion::error::Result;

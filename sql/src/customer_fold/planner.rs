@@ -4,32 +4,15 @@ use super::{CustomerFoldExec, FoldNode};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
-use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use std::sync::Arc;
 
-/// The engine's planner, which also knows folds.
-pub(crate) fn query_planner() -> Arc<dyn QueryPlanner + Send + Sync> {
-    Arc::new(FoldPlanner)
-}
-
+/// Knows how [`FoldNode`] is computed.
 #[derive(Debug)]
-struct FoldPlanner;
-
-#[async_trait]
-impl QueryPlanner for FoldPlanner {
-    async fn create_physical_plan(
-        &self,
-        logical_plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(FoldPlanner)]);
-        planner.create_physical_plan(logical_plan, session).await
-    }
-}
+pub(crate) struct FoldPlanner;
 
 #[async_trait]
 impl ExtensionPlanner for FoldPlanner {

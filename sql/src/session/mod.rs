@@ -10,6 +10,7 @@ mod database;
 mod limits;
 mod load;
 mod pinned;
+mod planner;
 mod prepared;
 pub(crate) mod progress;
 mod query;
@@ -36,7 +37,6 @@ pub(crate) use settings::{AsOf, CustomerWalk, Pruning, Settings, parse_time};
 pub use turns::Turns;
 pub(crate) use turns::{Length, Turn, in_turn, length_of};
 
-use crate::customer_fold::query_planner;
 use crate::error::{Error, Result};
 use crate::rules::with_our_rules;
 use crate::statements::{self, Effect, Located};
@@ -204,7 +204,7 @@ fn base_context(
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime_of(database, options));
-    let state = with_our_rules(state).with_query_planner(query_planner());
+    let state = with_our_rules(state).with_query_planner(Arc::new(planner::Planner));
     let mut context = SessionContext::new_with_state(state.build());
     let catalog = Arc::new(MemoryCatalogProvider::new());
     // A new memory catalog takes any schema.

@@ -70,6 +70,7 @@ impl Query {
     }
 
     /// What statements are planned with.
+    #[cfg(feature = "postgres")]
     pub(crate) fn state(&self) -> &SessionState {
         &self.state
     }

@@ -26,12 +26,13 @@ mod rfm;
 mod tables;
 
 use call::Call;
+pub(crate) use connected_components::ComponentsPlanner;
 use datafusion::common::{Result, plan_err};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::TableFactor;
 use parameter::Signature;
 use std::sync::Arc;
@@ -68,7 +69,6 @@ pub struct TableFunctions {
 /// # Errors
 /// When the session takes no relation planners.
 pub fn register_table_functions(context: &SessionContext) -> Result<()> {
-    context.register_udaf(AggregateUDF::clone(&connected_components::aggregate()));
     let tables = Tables::of(context);
     context.register_relation_planner(Arc::new(TableFunctions { tables }))
 }

@@ -80,6 +80,26 @@ impl DisjointSets {
         }
     }
 
+    /// Joins whatever is joined in `other`, too.
+    pub fn absorb(&mut self, other: Self) {
+        let (mut larger, smaller) = if self.len() < other.len() {
+            (other, std::mem::take(self))
+        } else {
+            (std::mem::take(self), other)
+        };
+        for (member, parent) in (0..).zip(smaller.parents) {
+            if parent != member {
+                larger.unite(member, parent);
+            }
+        }
+        *self = larger;
+    }
+
+    /// Bytes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.parents.capacity() * size_of::<u32>()
+    }
+
     /// Makes `members` sets of their own. They must be whole sets: nobody else's path may lead
     /// through them.
     pub(crate) fn dissolve(&mut self, members: impl IntoIterator<Item = u32>) {

@@ -14,19 +14,21 @@
 //! component is called by its smallest value, so the answer does not depend on the order of the
 //! rows. A row in which one side is NULL has a value without a link; with two NULLs it has nothing.
 
-mod aggregate;
+mod exec;
+mod node;
 mod numbering;
+mod shards;
 mod value_bytes;
 
 use super::call::Call;
 use super::parameter::{Parameter, Positional, Signature};
-use super::plan::column;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use std::sync::{Arc, LazyLock};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use node::ComponentsNode;
+
+pub(crate) use node::ComponentsPlanner;
 
 pub(super) const SIGNATURE: Signature = Signature {
     name: "connected_components",
@@ -38,37 +40,23 @@ pub(super) const SIGNATURE: Signature = Signature {
     example: "connected_components(friendships, person, friend)",
 };
 
-/// The aggregate that the table function is made of: two values per row, a list of pairs.
-pub(super) fn aggregate() -> Arc<AggregateUDF> {
-    static FUNCTION: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-        let function = aggregate::ConnectedComponents::default();
-        Arc::new(AggregateUDF::from(function))
-    });
-    Arc::clone(&FUNCTION)
-}
-
 pub(super) fn plan(call: &mut Call<'_>) -> Result<LogicalPlan> {
     let (a, b) = (call.column("a", "a")?, call.column("b", "b")?);
     let (a_type, b_type) = (plain(call, &a)?, plain(call, &b)?);
     let Some(common) = common_type(&a_type, &b_type) else {
         return call.wrong("b", format!("{b} of type {b_type} beside {a} of type {a_type}"));
     };
-    let pairs = aggregate().call(vec![cast(a, common.clone()), cast(b, common)]);
-    LogicalPlanBuilder::from(call.relation())
-        .aggregate(Vec::<Expr>::new(), vec![pairs.alias("pair")])?
-        .unnest_column("pair")?
-        .project(vec![
-            get_field(column("pair"), "id").alias("id"),
-            get_field(column("pair"), "component").alias("component"),
-        ])?
-        .build()
+    let links = LogicalPlanBuilder::from(call.relation())
+        .project(vec![cast(a, common.clone()).alias("a"), cast(b, common).alias("b")])?
+        .build()?;
+    ComponentsNode::plan(links)
 }
 
 /// The type of the values themselves, not of how they are stored.
 fn plain(call: &Call<'_>, side: &Expr) -> Result<DataType> {
     let stored = call.type_of(side)?;
     let value = if let DataType::Dictionary(_, value) = stored { *value } else { stored };
-    // What the aggregate takes: a text that is read as a view would be copied to become another.
+    // What the operator takes: a text that is read as a view would be copied to become another.
     let is_text = matches!(value, DataType::Utf8 | DataType::LargeUtf8);
     Ok(if is_text { DataType::Utf8View } else { value })
 }

@@ -2,19 +2,15 @@
 //!
 //! A slot of the hash table is half of the value's hash and its number. So most values that are not
 //! the wanted one are passed by without a look at their bytes, and the table grows without any.
-//! Values are looked up in chunks, first the slots of all and then what the slots lead to: places
-//! in memory that do not depend on each other are waited for together.
+//! Values are looked up in chunks: first the slots of all, then where the values lie that the slots
+//! lead to, then their bytes. Places in memory that do not depend on each other are waited for
+//! together.
 
-use datafusion::arrow::array::{ArrayBuilder, BinaryViewArray, BinaryViewBuilder};
 use datafusion::common::{Result, exec_err};
-use foldhash::fast::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-/// The number of a row that has no value.
-pub(super) const NO_VALUE: u32 = u32::MAX;
-/// As many as one list can hold.
-const VALUES_MAX: usize = i32::MAX as usize;
+/// How many bytes the values of one numbering may have: what one buffer of views can hold.
+const BYTES_MAX: usize = i32::MAX as usize;
 /// What is known of so many rows stays in the fastest memory.
 const CHUNK_ROWS: usize = 256;
 const SLOTS_MIN: usize = 16;
@@ -24,132 +20,140 @@ const FREE: u64 = 0;
 /// The values that have come, numbered from 0.
 #[derive(Debug)]
 pub(super) struct Numbering {
-    // A random seed: who chooses the values must not choose where they collide.
-    seed: RandomState,
     // As many as a power of two, of which half are free.
     slots: Vec<u64>,
-    values: BinaryViewBuilder,
-    // Of the rows of one chunk: the hash, and the first slot that it leads to.
-    chunk: Vec<(u64, u64)>,
+    // One behind the other.
+    bytes: Vec<u8>,
+    // Where each value begins, and where the last one ends.
+    borders: Vec<u32>,
+    values_max: u32,
 }
 
-impl Default for Numbering {
-    fn default() -> Self {
-        Self {
-            seed: RandomState::default(),
-            slots: vec![FREE; SLOTS_MIN],
-            values: BinaryViewBuilder::new(),
-            chunk: Vec::new(),
-        }
+/// A row that looks for its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought {
+    pub row: u32,
+    /// The upper half of the value's hash.
+    pub hash: u32,
+}
+
+/// A value that may be that of a row.
+#[derive(Clone, Copy, Default)]
+struct Candidate {
+    slot: u64,
+    begin: u32,
+    end: u32,
+}
+
+impl Candidate {
+    fn place(&self) -> Range<usize> {
+        self.begin as usize..self.end as usize
     }
 }
 
 impl Numbering {
-    /// How many values have a number.
-    pub fn len(&self) -> u32 {
-        self.values.len() as u32 // At most VALUES_MAX.
+    /// No value yet, and never more than so many.
+    pub fn new(values_max: u32) -> Self {
+        let (slots, borders) = (vec![FREE; SLOTS_MIN], vec![0]);
+        Self { slots, bytes: Vec::new(), borders, values_max }
     }
 
-    /// The values by their numbers.
-    pub fn values(&self) -> BinaryViewArray {
-        self.values.finish_cloned()
+    /// How many values have a number.
+    pub fn len(&self) -> usize {
+        self.borders.len() - 1
+    }
+
+    pub fn value(&self, number: u32) -> &[u8] {
+        let (begin, end) = self.place_of(number);
+        &self.bytes[begin as usize..end as usize]
+    }
+
+    /// The values one behind the other, and where each begins and the last one ends.
+    pub fn into_values(self) -> (Vec<u8>, Vec<u32>) {
+        (self.bytes, self.borders)
     }
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
-            + self.values.allocated_size()
-            + self.chunk.capacity() * size_of::<(u64, u64)>()
+            + self.bytes.capacity()
+            + self.borders.capacity() * size_of::<u32>()
     }
 
-    /// The numbers of the values of so many rows, [`NO_VALUE`] where a row has none.
+    /// Tells the number of the value of each of these rows.
     ///
     /// # Errors
-    /// When there are more distinct values than a list can hold, or one is too long for Arrow.
+    /// When there are more distinct values, or bytes of them, than can be numbered.
     pub fn number<'v>(
         &mut self,
-        rows: usize,
-        value_of: impl Fn(usize) -> Option<&'v [u8]>,
-        numbers: &mut Vec<u32>,
+        rows: &[Sought],
+        value_of: impl Fn(u32) -> &'v [u8],
+        mut tell: impl FnMut(u32, u32),
     ) -> Result<()> {
-        numbers.clear();
-        numbers.reserve(rows);
-        for start in (0..rows).step_by(CHUNK_ROWS) {
-            self.number_chunk(start..rows.min(start + CHUNK_ROWS), &value_of, numbers)?;
+        let mut chunk_of = [Candidate::default(); CHUNK_ROWS];
+        for rows in rows.chunks(CHUNK_ROWS) {
+            let chunk = &mut chunk_of[..rows.len()];
+            self.look_ahead(rows, chunk);
+            for (sought, candidate) in rows.iter().zip(&*chunk) {
+                let value = value_of(sought.row);
+                let is_it = candidate.slot != FREE && &self.bytes[candidate.place()] == value;
+                let number = if is_it {
+                    number_of(candidate.slot)
+                } else {
+                    self.find_or_add(sought.hash, value)?
+                };
+                tell(sought.row, number);
+            }
         }
         Ok(())
     }
 
-    fn number_chunk<'v>(
-        &mut self,
-        rows: Range<usize>,
-        value_of: &impl Fn(usize) -> Option<&'v [u8]>,
-        numbers: &mut Vec<u32>,
-    ) -> Result<()> {
-        let mut chunk = std::mem::take(&mut self.chunk);
-        chunk.clear();
-        chunk.extend(rows.clone().map(|row| (value_of(row).map_or(0, |v| self.hash(v)), FREE)));
-        for (hash, slot) in &mut chunk {
-            *slot = self.slots[self.home_of(*hash)];
+    /// The first value, for each of these rows, whose hash is the wanted one; no slot when it has
+    /// to be looked for.
+    fn look_ahead(&self, rows: &[Sought], chunk: &mut [Candidate]) {
+        for (sought, candidate) in rows.iter().zip(&mut *chunk) {
+            let slot = self.slots[self.home_of(sought.hash)];
+            candidate.slot = if hash_of(slot) == sought.hash { slot } else { FREE };
         }
-        // Nothing is added in between, so that no row has to wait for the one before it.
-        let known = chunk.iter().zip(rows.clone()).map(|((hash, slot), row)| {
-            value_of(row).map_or(NO_VALUE, |value| self.find(*hash, *slot, value))
-        });
-        numbers.extend(known);
-        for ((hash, _), row) in chunk.iter().zip(rows) {
-            if numbers[row] == NO_VALUE
-                && let Some(value) = value_of(row)
-            {
-                numbers[row] = self.find_or_add(*hash, value)?;
-            }
+        for candidate in chunk.iter_mut().filter(|candidate| candidate.slot != FREE) {
+            (candidate.begin, candidate.end) = self.place_of(number_of(candidate.slot));
         }
-        self.chunk = chunk;
-        Ok(())
     }
 
-    fn hash(&self, value: &[u8]) -> u64 {
-        // Not the slice's own hash, which would begin with its length as a number.
-        let mut hasher = self.seed.build_hasher();
-        hasher.write(value);
-        hasher.finish()
-    }
-
-    /// The number of a value, from the slot on that is the first for its hash.
-    fn find(&self, hash: u64, first: u64, value: &[u8]) -> u32 {
-        let (mut at, mut slot) = (self.home_of(hash), first);
-        loop {
-            if slot == FREE {
-                return NO_VALUE;
-            }
-            if self.is_slot_of(slot, hash, value) {
-                return number_of(slot);
+    fn find_or_add(&mut self, hash: u32, value: &[u8]) -> Result<u32> {
+        let mut at = self.home_of(hash);
+        while self.slots[at] != FREE {
+            let number = number_of(self.slots[at]);
+            if hash_of(self.slots[at]) == hash && self.value(number) == value {
+                return Ok(number);
             }
             at = self.after(at);
-            slot = self.slots[at];
         }
+        self.add(hash, value)
     }
 
-    fn find_or_add(&mut self, hash: u64, value: &[u8]) -> Result<u32> {
-        // A row before it in the chunk may have had the same value.
-        let found = self.find(hash, self.slots[self.home_of(hash)], value);
-        if found != NO_VALUE {
-            return Ok(found);
+    fn add(&mut self, hash: u32, value: &[u8]) -> Result<u32> {
+        let number = self.len() as u32; // At most values_max.
+        let end = self.bytes.len() + value.len();
+        if number == self.values_max || end > BYTES_MAX {
+            return exec_err!(
+                "connected_components has too many values. values={number}, bytes={end}, in one of \
+                 its shards, which takes values_max={}, bytes_max={BYTES_MAX}",
+                self.values_max
+            );
         }
-        if self.values.len() >= VALUES_MAX {
-            return exec_err!("connected_components has too many values. values_max={VALUES_MAX}");
-        }
-        if (self.values.len() + 1) * 2 > self.slots.len() {
+        if (self.len() + 1) * 2 > self.slots.len() {
             self.grow();
         }
-        let number = self.len();
-        self.values.try_append_value(value)?;
+        self.bytes.extend_from_slice(value);
+        self.borders.push(end as u32); // At most BYTES_MAX.
         self.put(slot_of(hash, number));
         Ok(number)
     }
 
-    fn is_slot_of(&self, slot: u64, hash: u64, value: &[u8]) -> bool {
-        (slot ^ hash) >> 32 == 0 && self.values.get_value(number_of(slot) as usize) == value
+    fn place_of(&self, number: u32) -> (u32, u32) {
+        let number = number as usize;
+        (self.borders[number], self.borders[number + 1])
     }
 
     fn grow(&mut self) {
@@ -162,16 +166,16 @@ impl Numbering {
     }
 
     fn put(&mut self, slot: u64) {
-        let mut at = self.home_of(slot);
+        let mut at = self.home_of(hash_of(slot));
         while self.slots[at] != FREE {
             at = self.after(at);
         }
         self.slots[at] = slot;
     }
 
-    /// The first place of a hash, or of a slot: both begin with the half that is kept.
-    fn home_of(&self, hash: u64) -> usize {
-        (hash >> 32) as usize & (self.slots.len() - 1)
+    /// The first place of a hash.
+    fn home_of(&self, hash: u32) -> usize {
+        hash as usize & (self.slots.len() - 1)
     }
 
     fn after(&self, at: usize) -> usize {
@@ -179,50 +183,14 @@ impl Numbering {
     }
 }
 
-fn slot_of(hash: u64, number: u32) -> u64 {
-    (hash >> 32 << 32) | (u64::from(number) + 1)
+fn slot_of(hash: u32, number: u32) -> u64 {
+    (u64::from(hash) << 32) | (u64::from(number) + 1)
+}
+
+fn hash_of(slot: u64) -> u32 {
+    (slot >> 32) as u32
 }
 
 fn number_of(slot: u64) -> u32 {
     (slot as u32) - 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
-    use std::collections::HashMap;
-
-    /// Texts of which many come again, some longer than what fits into a view.
-    fn batches() -> impl Strategy<Value = Vec<Vec<Option<String>>>> {
-        let value = prop::option::of("[ab]{0,3}(long enough not to fit)?[a-z]?");
-        prop::collection::vec(prop::collection::vec(value, 0..700), 1..4)
-    }
-
-    // What breaks: two values are taken for one, or one for two.
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
-        #[test]
-        fn values_have_the_numbers_of_a_plain_map(batches in batches()) {
-            let mut numbering = Numbering::default();
-            let mut model: HashMap<String, u32> = HashMap::new();
-            let mut numbers = Vec::new();
-            for batch in &batches {
-                let value_of = |row: usize| batch[row].as_ref().map(String::as_bytes);
-                numbering.number(batch.len(), value_of, &mut numbers).unwrap();
-                let wanted: Vec<u32> = batch.iter().map(|value| {
-                    let next = model.len() as u32;
-                    let known = |value: &String| *model.entry(value.clone()).or_insert(next);
-                    value.as_ref().map_or(NO_VALUE, known)
-                }).collect();
-                assert_eq!(numbers, wanted);
-            }
-            let values = numbering.values();
-            for (value, number) in &model {
-                assert_eq!(values.value(*number as usize), value.as_bytes());
-            }
-            assert_eq!(numbering.len() as usize, model.len());
-        }
-    }
 }

@@ -28,14 +28,6 @@ async fn relation_is_a_table_a_subquery_a_cte_or_events_when_left_out() {
 }
 
 #[tokio::test]
-async fn table_function_can_read_another_table_function() {
-    let context = session_with_events(EVENTS).await;
-    let sql = "SELECT component FROM connected_components(\
-               funnel(event = 'visit', event = 'purchase'), step, customers)";
-    assert_eq!(rows(&context, sql).await, ["1", "1"]);
-}
-
-#[tokio::test]
 async fn wrong_arguments_are_told_with_what_is_wanted() {
     let context = session_with_events(EVENTS).await;
     let cases = [

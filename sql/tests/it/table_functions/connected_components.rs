@@ -1,49 +1,54 @@
 //! What breaks: people who belong together are taken for different ones.
 
-use super::{collect, rows, session};
-use proptest::prelude::{Strategy, prop};
+use crate::small_shop::{empty_database, error_of, rows_of, small_shop};
+use arrow::util::display::array_value_to_string;
+use habitue_sql::{LocalFiles, Session, SessionOptions};
+use proptest::prelude::prop;
 use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeMap;
+
+/// What belongs together, if both are something.
+type Link = (Option<i64>, Option<i64>);
+
+async fn session() -> Session {
+    empty_database(LocalFiles::Refused).await.session()
+}
+
+/// Each row of an answer as text, its columns parted by spaces.
+async fn rows(session: &Session, sql: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in rows_of(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}")) {
+        rows.extend((0..batch.num_rows()).map(|row| {
+            let cells =
+                batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
+            cells.collect::<Vec<_>>().join(" ")
+        }));
+    }
+    rows
+}
 
 #[tokio::test]
 async fn numbers_texts_and_nulls_have_components() {
-    let context = session(3);
+    let session = session().await;
     let numbers = "SELECT * FROM connected_components(\
         (SELECT * FROM (VALUES (3, 2), (2, 1), (8, 7), (9, NULL), (NULL, NULL)) AS e(a, b)), a, b) \
         ORDER BY id";
-    assert_eq!(rows(&context, numbers).await, ["1 1", "2 1", "3 1", "7 7", "8 7", "9 9"]);
+    assert_eq!(rows(&session, numbers).await, ["1 1", "2 1", "3 1", "7 7", "8 7", "9 9"]);
     let texts = "SELECT * FROM connected_components((SELECT * FROM (VALUES ('b', 'a'), ('c', 'b')) \
         AS e(x, y)), a => x, b => y) ORDER BY id";
-    assert_eq!(rows(&context, texts).await, ["a a", "b a", "c a"]);
+    assert_eq!(rows(&session, texts).await, ["a a", "b a", "c a"]);
 }
 
 #[tokio::test]
 async fn no_links_have_no_components() {
-    let context = session(3);
+    let session = session().await;
     let sql = "SELECT * FROM connected_components((SELECT 1 AS a, 2 AS b WHERE false), a, b)";
-    assert!(rows(&context, sql).await.is_empty());
-}
-
-/// What breaks: an answer for one group or one row holds what is another's.
-#[tokio::test]
-async fn each_group_and_each_window_has_components_of_its_own() {
-    let context = session(3);
-    let links = "(VALUES (1, 'b', 'a'), (1, 'c', 'b'), (2, 'b', 'z')) AS e(k, x, y)";
-    let groups = format!(
-        "SELECT k, p.id, p.component FROM (SELECT k, unnest(connected_components(x, y)) AS p \
-         FROM {links} GROUP BY k) ORDER BY p.id, k"
-    );
-    // Behind GROUP BY k, the engine takes k for unique, also of rows that were taken apart.
-    assert_eq!(rows(&context, &groups).await, ["1 a a", "1 b a", "2 b b", "1 c a", "2 z b"]);
-    let windows = format!(
-        "SELECT cardinality(connected_components(x, y) OVER (ORDER BY k, x)) FROM {links} \
-         ORDER BY k, x"
-    );
-    assert_eq!(rows(&context, &windows).await, ["2", "3", "4"]);
+    assert!(rows(&session, sql).await.is_empty());
 }
 
 #[tokio::test]
 async fn texts_are_of_one_kind_however_they_are_stored() {
-    let context = session(3);
+    let session = session().await;
     let stored = ["Utf8", "LargeUtf8", "Utf8View", "Dictionary(Int32, Utf8)"];
     for (a, b) in stored.iter().flat_map(|a| stored.map(|b| (a, b))) {
         let sql = format!(
@@ -51,17 +56,40 @@ async fn texts_are_of_one_kind_however_they_are_stored() {
              arrow_cast(x, '{a}') AS x, arrow_cast(y, '{b}') AS y FROM (VALUES ('b', 'a')) \
              AS e(x, y)), x, y) ORDER BY id"
         );
-        assert_eq!(rows(&context, &sql).await, ["a a Utf8View", "b a Utf8View"], "{a} {b}");
+        assert_eq!(rows(&session, &sql).await, ["a a Utf8View", "b a Utf8View"], "{a} {b}");
     }
 }
 
+#[tokio::test]
+async fn links_can_come_from_another_table_function() {
+    let session = small_shop().await.session();
+    let sql = "SELECT component FROM connected_components(\
+               funnel(event = 'visit', event = 'purchase'), step, step + 7)";
+    assert_eq!(rows(&session, sql).await.len(), 4);
+}
+
+#[tokio::test]
+async fn components_take_no_more_memory_than_the_session_has() {
+    let options = SessionOptions { memory_bytes_max: Some(4 << 20), ..Default::default() };
+    let session = empty_database(LocalFiles::Refused).await.session_with(options);
+    let components = |count: u32| {
+        format!(
+            "SELECT count(*) FROM connected_components((SELECT value AS a, value + 1 AS b FROM \
+             generate_series(1, {count})), a, b)"
+        )
+    };
+    assert_eq!(rows(&session, &components(10_000)).await, ["10001"]);
+    let error = error_of(&session, &components(1_000_000)).await;
+    assert!(error.contains("ConnectedComponentsExec"), "{error}");
+}
+
 /// The smallest value that each value can be walked to, by walking until nothing changes.
-fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
-    let mut component: std::collections::BTreeMap<i64, i64> =
-        edges.iter().flat_map(|(a, b)| [(*a, *a), (*b, *b)]).collect();
+fn slow_components(links: &[Link]) -> Vec<String> {
+    let mut component: BTreeMap<i64, i64> =
+        links.iter().flat_map(|(a, b)| [*a, *b]).flatten().map(|value| (value, value)).collect();
     loop {
         let before = component.clone();
-        for (a, b) in edges {
+        for (a, b) in links.iter().filter_map(|(a, b)| a.as_ref().zip(b.as_ref())) {
             let smallest = component[a].min(component[b]);
             component.insert(*a, smallest);
             component.insert(*b, smallest);
@@ -70,29 +98,50 @@ fn slow_components(edges: &[(i64, i64)]) -> Vec<String> {
             break;
         }
     }
-    component.iter().map(|(id, component)| format!("{id} {component}")).collect()
+    let row = |(id, component): (&i64, &i64)| format!("{id} {component}");
+    component.iter().map(row).collect()
+}
+
+/// The parts of a relation, each a partition of its own.
+fn relation(parts: &[Vec<Link>]) -> String {
+    let text = |value: Option<i64>| value.map_or("NULL".into(), |value| value.to_string());
+    let select = |part: &Vec<Link>| {
+        let rows = part.iter().map(|&(a, b)| format!("({}, {})", text(a), text(b)));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        format!("SELECT a::BIGINT AS a, b::BIGINT AS b FROM (VALUES {rows}) AS v(a, b)")
+    };
+    parts.iter().map(select).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+fn components_of(relation: &str, columns: &str) -> String {
+    format!("SELECT {columns} FROM connected_components(({relation}), a, b) ORDER BY id")
 }
 
 #[test]
 fn components_are_those_of_a_slow_model_however_they_are_partitioned() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
-    let edges = prop::collection::vec((-20i64..40, -20i64..40), 1..60);
-    let cases = (edges, 1usize..4).prop_map(|case| case);
-    let test = |(edges, partitions): (Vec<(i64, i64)>, usize)| {
-        let values: Vec<_> = edges.iter().map(|(a, b)| format!("({a}, {b})")).collect();
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
+    let value = || prop::option::weighted(0.95, -20i64..40);
+    let parts = prop::collection::vec(prop::collection::vec((value(), value()), 1..30), 1..5);
+    let test = |(parts, threads): (Vec<Vec<Link>>, usize)| {
+        let relation = relation(&parts);
         let answer = runtime.block_on(async {
-            let context = session(partitions);
-            let values = values.join(", ");
-            collect(
-                &context,
-                &format!("CREATE TABLE e AS SELECT * FROM (VALUES {values}) AS e(a, b)"),
+            let session = session().await;
+            let threads = format!("SET datafusion.execution.target_partitions = {threads}");
+            rows(&session, &threads).await;
+            // Texts that order like the numbers, and are longer than what fits into a view.
+            let text = |value| format!("'somebody number ' || ({value} + 5000)");
+            let texts = format!("SELECT {} AS a, {} AS b FROM ({relation})", text("a"), text("b"));
+            let number = |text| format!("split_part({text}, ' ', 3)::BIGINT - 5000");
+            let (id, component) = (number("id"), number("component"));
+            (
+                rows(&session, &components_of(&relation, "id, component")).await,
+                rows(&session, &components_of(&texts, &format!("{id}, {component}"))).await,
             )
-            .await;
-            rows(&context, "SELECT * FROM connected_components(e, a, b) ORDER BY id").await
         });
-        assert_eq!(answer, slow_components(&edges));
+        let wanted = slow_components(&parts.concat());
+        assert_eq!(answer, (wanted.clone(), wanted));
         Ok(())
     };
-    runner.run(&cases, test).unwrap();
+    runner.run(&(parts, 1usize..5), test).unwrap();
 }
