@@ -177,6 +177,8 @@ impl ExecutionPlan for CustomerJoinExec {
                         output_rows.add(batch.num_rows());
                         return Ok(Some((batch, joining)));
                     }
+                    // A filter that nothing passes: the thread is given back all the same.
+                    tokio::task::coop::consume_budget().await;
                 }
             }
         });
